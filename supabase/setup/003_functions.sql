@@ -2523,7 +2523,7 @@ BEGIN
         nullif(current_setting('app.current_user_id', true), '')::uuid,
         nullif(current_setting('app.current_key_id', true), '')::uuid,
         nullif(split_part(change, '|', 3), '')::uuid, added, kept_start, kept_end,
-        coalesce(nullif(split_part(change, '|', 1), ''), 'changed'), nullif(split_part(change, '|', 2), ''), NEW.path, NEW.etag,
+        coalesce(nullif(nullif(split_part(change, '|', 1), ''), 'deleted'), 'changed'), nullif(split_part(change, '|', 2), ''), NEW.path, NEW.etag,
         OLD.etag, CASE WHEN kept_start + kept_end = gone THEN '\x'::bytea
           ELSE substr(convert_to(OLD.content, 'UTF8'), kept_start + 1, (gone - kept_start - kept_end)::integer) END);
     END IF;
@@ -2668,7 +2668,7 @@ BEGIN
     INSERT INTO app.document_versions (project_id, document_id, version, at, user_id, key_id, session_id, bytes, kept_start,
       kept_end, kind, tool, path, etag, former_etag, former)
     SELECT p_new.project_id, p_new.id, p_new.version - jsonb_array_length(listed) + one.place, p_new.updated_at, usr, key,
-      (v ->> 'session')::uuid, (v ->> 'bytes')::integer, (v ->> 'start')::integer, (v ->> 'end')::integer, v ->> 'kind',
+      (v ->> 'session')::uuid, (v ->> 'bytes')::integer, (v ->> 'start')::integer, (v ->> 'end')::integer, coalesce(nullif(v ->> 'kind', 'deleted'), 'changed'),
       v ->> 'tool', p_new.path, v ->> 'etag', v ->> 'formerEtag', CASE
         -- The whole former text is that of the row.
         WHEN place = 1 AND (v ->> 'start')::integer = 0 AND (v ->> 'end')::integer = 0 THEN convert_to(p_former, 'UTF8')
@@ -2680,7 +2680,7 @@ BEGIN
       etag, former_etag, former)
     VALUES (p_new.project_id, p_new.id, p_new.version, greatest(now(), p_new.updated_at), usr, key,
       nullif(split_part(change, '|', 3), '')::uuid,
-      octet_length(p_new.content), coalesce(nullif(split_part(translate(change, '*-', ''), '|', 1), ''), p_kind),
+      octet_length(p_new.content), coalesce(nullif(nullif(split_part(translate(change, '*-', ''), '|', 1), ''), 'deleted'), p_kind),
       CASE WHEN change = '-' THEN '-' ELSE nullif(split_part(change, '|', 2), '') END, p_new.path, p_new.etag, p_former_etag, convert_to(p_former, 'UTF8'));
   END IF;
 END
@@ -2713,6 +2713,9 @@ AS $$
 BEGIN
   IF (NEW.content, NEW.path) IS DISTINCT FROM (OLD.content, OLD.path) THEN
     NEW.version := OLD.version + 1;
+  ELSE
+    -- A number near the end of its type would leave no room for later versions.
+    NEW.version := OLD.version;
   END IF;
   RETURN NEW;
 END
@@ -2798,22 +2801,28 @@ AS $$
       WHERE v.project_id = p_project AND v.path = ANY (p_paths) AND v.kind <> 'changed' ORDER BY v.at DESC, v.version DESC LIMIT 1))
 $$;
 
--- The same, and after it the deleted documents that had one of these names before, the last one first: at most p_most of all, or
--- all if it is NULL.
+-- The same, and after it the deleted documents that had one of these names before, the last one first: at most p_most of all. For an
+-- erasure p_most is NULL: all of them, by any version, and none that has another name now, which is erased by that name.
 CREATE OR REPLACE FUNCTION app.documents_named(p_project uuid, p_paths text[], p_most integer) RETURNS uuid[]
 LANGUAGE sql STABLE SECURITY INVOKER SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT array_agg(f.document_id ORDER BY f.place) FROM (
-    SELECT n.document_id, row_number() OVER (ORDER BY n.is_first DESC, n.at DESC, n.document_id) AS place
+    SELECT n.document_id, row_number() OVER (ORDER BY bool_or(n.is_first) DESC, max(n.at) DESC, n.document_id) AS place
     FROM (
       SELECT app.document_named(p_project, p_paths) AS document_id, true AS is_first, NULL::timestamptz AS at
       UNION ALL
       SELECT v.document_id, false, max(v.at) FROM app.document_versions v
       WHERE v.project_id = p_project AND v.path = ANY (p_paths) AND v.kind <> 'changed'
-        AND v.document_id <> app.document_named(p_project, p_paths)
+        AND v.document_id IS DISTINCT FROM app.document_named(p_project, p_paths)
         AND NOT EXISTS (SELECT FROM public.documents d WHERE d.project_id = p_project AND d.id = v.document_id)
       GROUP BY v.document_id
-    ) AS n WHERE n.document_id IS NOT NULL
+      UNION ALL
+      SELECT v.document_id, false, max(v.at) FROM app.document_versions v
+      WHERE p_most IS NULL AND v.project_id = p_project AND (v.path = ANY (p_paths) OR v.former_path = ANY (p_paths))
+      GROUP BY v.document_id
+    ) AS n WHERE n.document_id IS NOT NULL AND NOT (p_most IS NULL AND EXISTS (
+      SELECT FROM public.documents d WHERE d.project_id = p_project AND d.id = n.document_id AND d.path <> ALL (p_paths)))
+    GROUP BY n.document_id
   ) AS f WHERE p_most IS NULL OR f.place <= p_most
 $$;
 

@@ -36,7 +36,9 @@ function Drawn({ found, view, kept, onView }: DrawnProps) {
   const paper = usePaper();
   const graph = useMemo<Picture>(() => graphOf(found, kept.places, paper), [found, paper.isDark]);
   const [steps, setSteps] = useState(1);
-  const [path, setPath] = useState<string[] | "none">();
+  const [foundPath, setPath] = useState<string[] | "none">();
+  // At another time, some of its nodes may not exist.
+  const path = Array.isArray(foundPath) && !foundPath.every((node) => graph.hasNode(node)) ? undefined : foundPath;
   const [isChoosing, setChoosing] = useState(false);
   const [hiddenTypes, setHiddenTypes] = useState<ReadonlySet<string>>(new Set());
   const chosen = view.focus !== undefined && graph.hasNode(view.focus) ? view.focus : undefined;

@@ -29,14 +29,15 @@ function RoleChoice({ id, value, onChange, label }: { id: string; value: api.Rol
 function Invite({ onInvited }: { onInvited: () => void }) {
   const [name, setName] = useState("");
   const [role, setRole] = useState<api.Role>("editor");
-  const [made, setMade] = useState<{ name: string; key: api.NewKey }>();
+  const [made, setMade] = useState<{ name: string; key: api.NewKey }[]>([]);
   const [error, setError] = useState<api.ApiError>();
   const submit = (event: SubmitEvent) => {
     event.preventDefault();
     if (name.trim() === "") return;
     api.invite(name.trim(), role).then(
       (invited) => {
-        setMade(invited);
+        // The key of another member stays on the screen until it was stored.
+        setMade((before) => [...before, invited]);
         setName("");
         setError(undefined);
         onInvited();
@@ -46,7 +47,9 @@ function Invite({ onInvited }: { onInvited: () => void }) {
   };
   return (
     <>
-      {made !== undefined && <ShownOnce text={t.keyOnce(made.name)} secret={made.key.key} onKept={() => setMade(undefined)} />}
+      {made.map((one) => (
+        <ShownOnce key={one.key.key} text={t.keyOnce(one.name)} secret={one.key.key} onKept={() => setMade((before) => before.filter((other) => other !== one))} />
+      ))}
       <details class="create">
         <summary>{t.invite}</summary>
         <p class="hint">{t.inviteHint}</p>
@@ -147,24 +150,35 @@ function CreateKey({ onCreated }: { onCreated: () => void }) {
   const [label, setLabel] = useState("");
   const [days, setDays] = useState("");
   const [scopes, setScopes] = useState<string[]>(["read", "write"]);
-  const [made, setMade] = useState<api.NewKey>();
+  const [made, setMade] = useState<api.NewKey[]>([]);
   const [error, setError] = useState<api.ApiError>();
+  // A second click must not make a second key: only one secret is shown.
+  const isRunning = useRef(false);
   const submit = (event: SubmitEvent) => {
     event.preventDefault();
+    if (isRunning.current) return;
+    isRunning.current = true;
     const until = days.trim() === "" ? undefined : Number(days);
-    api.createKey(label.trim(), scopes, until).then(
-      (key) => {
-        setMade(key);
-        setLabel("");
-        setError(undefined);
-        onCreated();
-      },
-      (failure: unknown) => setError(asApiError(failure)),
-    );
+    api
+      .createKey(label.trim(), scopes, until)
+      .then(
+        (key) => {
+          setMade((before) => [...before, key]);
+          setLabel("");
+          setError(undefined);
+          onCreated();
+        },
+        (failure: unknown) => setError(asApiError(failure)),
+      )
+      .finally(() => {
+        isRunning.current = false;
+      });
   };
   return (
     <>
-      {made !== undefined && <ShownOnce text={t.keyOwn} secret={made.key} onKept={() => setMade(undefined)} />}
+      {made.map((key) => (
+        <ShownOnce key={key.key} text={t.keyOwn} secret={key.key} onKept={() => setMade((before) => before.filter((other) => other !== key))} />
+      ))}
       <details class="create">
         <summary>{t.createKey}</summary>
         <p class="hint">{t.createHint}</p>

@@ -296,6 +296,10 @@ pub async fn a_former_name_does_not_erase_the_document_that_has_another_one_now(
     p.write("a.md", "two").await;
     assert_eq!(p.bank.erase(&p.caller, &path("a.md")).await.unwrap(), 1);
     assert_eq!(versions(&p, "b.md").await.len(), 2);
+    rename(&p, "b.md", "c.md").await;
+    let refused = p.bank.erase(&p.caller, &path("b.md")).await.unwrap_err();
+    assert!(matches!(refused, HistoryError::NoDocument(_)), "{refused}");
+    assert_eq!(versions(&p, "c.md").await.len(), 3);
 }
 
 /// Where a system does not tell letter case apart, the two are one folder.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use crate::document::digest::is_single_record;
+use crate::document::digest::decision_record::is_single_record;
 use crate::document::roles::{Role, is_placeholder, is_structural};
 use crate::document::section::{Heading, Outline, Section};
 use crate::document::splice::{Gap, insert_visible};

@@ -3,17 +3,10 @@
 
 use std::ops::Range;
 
+use crate::document::archive_heading::{ARCHIVE, is_archive};
 use crate::document::section::{Heading, Item, Marker, Outline, Section};
 use crate::document::section_edits::{append_to, checked_visible, section_of};
 use crate::document::splice::{Gap, insert_closing, written_end};
-
-/// The heading of archived entries.
-const ARCHIVE: &str = "Archive";
-
-/// Whether a section with this heading holds archived entries.
-fn is_archive(heading: &Heading) -> bool {
-    heading.title.trim().eq_ignore_ascii_case(ARCHIVE)
-}
 
 /// Finds the archived sections among the headings of a document, which are passed top to bottom.
 #[derive(Default)]
@@ -121,15 +114,6 @@ fn lowered(outline: &Outline<'_>, range: &Range<usize>) -> Result<String, String
 /// The archive of a document: the last one, as archived entries are at its end.
 fn archive_of<'o>(outline: &'o Outline<'_>) -> Option<Section<'o>> {
     outline.sections().filter(|section| is_archive(section.heading)).last()
-}
-
-/// Where an archive of level 1 begins with which the document ends. A section behind it would be one of its own, so that no tool
-/// would find the section any more.
-pub(super) fn archive_at_end(outline: &Outline<'_>) -> Option<usize> {
-    let tops = outline.sections().filter(|section| section.heading.level == 1);
-    let tops: Vec<Section<'_>> = tops.collect();
-    let archives = tops.iter().rev().take_while(|section| is_archive(section.heading));
-    archives.last().map(|section| section.heading.range.start)
 }
 
 /// Adds an item to the archive itself, as an archived section would make it a part of its own.

@@ -2,6 +2,7 @@
 
 mod active_context;
 mod archive;
+mod archive_heading;
 mod argument;
 mod clip;
 mod condense;

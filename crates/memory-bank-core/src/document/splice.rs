@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use crate::document::entry_archive::archive_at_end;
+use crate::document::archive_heading::archive_at_end;
 use crate::document::open_block::closing_line;
 use crate::document::section::{Heading, Item, LineEnding, Marker, Outline, Section};
 use crate::error::EditError;

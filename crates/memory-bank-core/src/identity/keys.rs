@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use crate::caller::{Caller, KeyId, Right};
 use crate::error::StoreError;
-use crate::identity::token::ACCESS_PREFIX;
+use crate::identity::secret::ACCESS_PREFIX;
 use crate::identity::{Environment, KeyHash};
 
 /// The result of looking up a key's hash: everything that a request needs, in one row.

@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::clock::Entropy;
-use crate::identity::token::ACCESS_PREFIX;
 
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+/// The prefix of access tokens of OAuth, which are presented like keys.
+pub(super) const ACCESS_PREFIX: &str = "mbmcp_at_";
 /// How many random characters follow the prefix: 190 bits.
 pub(super) const RANDOM_CHARS: usize = 32;
 /// How many characters of a key are stored, to recognise it.

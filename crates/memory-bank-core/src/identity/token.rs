@@ -7,10 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::clock::Entropy;
 use crate::identity::KeyHash;
-use crate::identity::secret::{PREFIX_CHARS, RANDOM_CHARS, base62, random_text};
-
-/// The prefix of access tokens, which are presented like keys.
-pub(super) const ACCESS_PREFIX: &str = "mbmcp_at_";
+use crate::identity::secret::{ACCESS_PREFIX, PREFIX_CHARS, RANDOM_CHARS, base62, random_text};
 
 /// The purpose of a secret. It is part of the text, so that scanners for leaked secrets recognise it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

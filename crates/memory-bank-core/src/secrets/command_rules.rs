@@ -1,6 +1,6 @@
 //! Passwords on the command lines of programs. It must not know what happens to a secret.
 
-use super::rules::{ValueForm, ValueRule, rule};
+use super::value_rule::{ValueForm, ValueRule, rule};
 
 /// A quoted argument, or a word.
 const ARGUMENT: &str = r#"(?:"([^"\n]+)"|'([^'\n]+)'|([^\s"'-][^\s"']*))"#;

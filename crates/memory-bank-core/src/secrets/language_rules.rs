@@ -1,6 +1,6 @@
 //! Names of passwords in other languages, and short ones. It must not know what happens to a secret.
 
-use super::rules::{ValueForm, ValueRule, rule, value};
+use super::value_rule::{ValueForm, ValueRule, rule, value};
 
 /// The names. `pw` is one as a word only.
 const NAMES: &str = r"(?:\b|_)pw|passwort|kennwort|contrase(?:n|(?u:[ñÑ]))a|mot[ _-]?de[ _-]?passe|senha|parola|wachtwoord|has(?:l|(?u:[łŁ]))o|heslo|jelsz(?:o|(?u:[óÓ]))|(?:s|(?u:[şŞ]))ifre|salasana|l(?:o|(?u:[öÖ]))senord|adgangskode|(?u:пароль|Пароль|ПАРОЛЬ|密码|密碼|パスワード|비밀번호|كلمة المرور)";
@@ -96,20 +96,6 @@ fn rules_of_verbs() -> Vec<ValueRule> {
         ),
         rule(WORDS, 0, format!("{own_script}{quoted}"), ValueForm::Any),
     ]
-}
-
-/// The fewest digits of a password without letters.
-const PASSWORD_DIGITS: usize = 6;
-
-/// Whether a word behind `is` is a password and not a word of the sentence, which may end with a mark.
-pub(super) fn is_password(word: &[u8]) -> bool {
-    let is_end = |byte: &u8| byte.is_ascii_punctuation();
-    let end = word.iter().rposition(|byte| !is_end(byte)).map_or(0, |last| last + 1);
-    let word = word.get(..end).unwrap_or_default();
-    let letters = word.iter().filter(|byte| byte.is_ascii_alphabetic() || !byte.is_ascii()).count();
-    let digits = word.iter().filter(|byte| byte.is_ascii_digit()).count();
-    let signs = word.iter().filter(|byte| b"!@#$%^*+=~&?".contains(byte)).count();
-    if letters == 0 { digits >= PASSWORD_DIGITS } else { digits + signs > 0 }
 }
 
 #[cfg(test)]

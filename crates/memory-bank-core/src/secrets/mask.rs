@@ -6,8 +6,9 @@
 use std::ops::Range;
 use std::sync::LazyLock;
 
-use super::rules::{LazyPattern, ValueForm, ValueRule, longest_word, value_rules};
+use super::rules::value_rules;
 use super::seed_phrase::seed_phrases;
+use super::value_rule::{LazyPattern, ValueForm, ValueRule, longest_word};
 use crate::compact_sort::CompactSort as _;
 use crate::unicode::visible;
 

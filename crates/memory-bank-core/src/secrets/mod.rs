@@ -13,6 +13,7 @@ mod language_rules;
 mod mask;
 mod rules;
 mod seed_phrase;
+mod value_rule;
 mod warning;
 
 pub use mask::{MASK, masked, prepare};

@@ -5,7 +5,8 @@ use std::sync::LazyLock;
 
 use regex::bytes::Regex;
 
-use super::rules::{PRIVATE_KEY_HEAD, TOKENS, compile, is_secret_name};
+use super::rules::{PRIVATE_KEY_HEAD, TOKENS, is_secret_name};
+use super::value_rule::compile;
 
 /// The most warnings for one source.
 const MAX_WARNINGS: usize = 5;

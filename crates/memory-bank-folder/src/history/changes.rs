@@ -16,6 +16,7 @@ use crate::dir::BankDir;
 use crate::history::file::HistoryFile;
 use crate::history::outside_renames::is_live;
 use crate::history::record::{Facts, Kind, Record};
+use crate::history::thin::is_large;
 use crate::history::timeline::{self, Timeline};
 use crate::search::Seal;
 
@@ -125,10 +126,10 @@ impl Pending {
         }
     }
 
-    /// Whether a file was begun, or the number of a version is a multiple of this.
+    /// Whether old versions are to be removed: a file was begun or is large, or the number of a version is a multiple of this.
     pub(super) fn is_due(&self, every: i64) -> bool {
         let last = |pending: &PendingFile| pending.file.last.as_ref().map_or(1, |last| last.facts.number);
-        self.is_new || self.files.iter().any(|pending| last(pending) % every == 0)
+        self.is_new || self.files.iter().any(|pending| last(pending) % every == 0 || is_large(&pending.file))
     }
 }
 

@@ -12,7 +12,7 @@ use crate::documents::name_on_disk;
 use crate::history::changes::{self, Writer};
 use crate::history::file::HistoryFile;
 use crate::history::record::{Kind, Record, put};
-use crate::history::timeline::Timeline;
+use crate::history::timeline::{FollowBounds, Timeline};
 use crate::search::Seal;
 
 /// The versions of the document that has this name, or that had it last, then those of deleted documents that had it before.
@@ -21,7 +21,23 @@ pub(super) fn timelines_of(
     path: &DocumentPath,
     seal: Option<&Seal>,
 ) -> Result<Vec<Timeline>, HistoryError> {
-    let timelines = Timeline::of_name(dir, &name_on_disk(dir, path), seal)?;
+    checked(path, Timeline::of_name(dir, &name_on_disk(dir, path), seal, FollowBounds::READ)?)
+}
+
+/// The versions that an erasure by this name removes: all of these documents, but for one that has another name now, which is erased
+/// by that name.
+pub(super) fn erased_timelines(
+    dir: &BankDir,
+    path: &DocumentPath,
+    seal: Option<&Seal>,
+) -> Result<Vec<Timeline>, HistoryError> {
+    let name = name_on_disk(dir, path);
+    let mut timelines = Timeline::of_name(dir, &name, seal, FollowBounds::ERASURE)?;
+    timelines.retain(|timeline| !timeline.has_other_name(&name));
+    checked(path, timelines)
+}
+
+fn checked(path: &DocumentPath, timelines: Vec<Timeline>) -> Result<Vec<Timeline>, HistoryError> {
     if timelines.iter().all(|timeline| timeline.records.is_empty()) {
         return Err(HistoryError::NoDocument(path.clone()));
     }

@@ -40,7 +40,7 @@ use crate::documents::name_on_disk;
 use crate::graph::LineSeal;
 use crate::history::at::documents_at;
 use crate::history::changes::Writer;
-use crate::history::erase::{erase, timelines_of};
+use crate::history::erase::{erase, erased_timelines, timelines_of};
 use crate::history::file::HistoryFile;
 use crate::history::pages::{all_versions, page_of};
 use crate::history::seen_names::SeenNames;
@@ -173,7 +173,14 @@ impl FolderHistory {
         if !self.is_kept() || changes.is_empty() {
             return journal::commit_beside(dir, steps, None, check);
         }
-        let prepared = self.with_writer(dir, |writer| writer.prepare(&changes, by));
+        let paths: Vec<DocumentPath> = changes.iter().map(|change| change.path.clone()).collect();
+        let prepare = || self.with_writer(dir, |writer| writer.prepare(&changes, by));
+        // A file may be full.
+        let prepared = prepare().or_else(|error| {
+            tracing::debug!(%error, "old versions are removed first");
+            self.thin(dir, &paths, by);
+            prepare()
+        });
         let mut pending = match prepared {
             Ok(pending) => pending,
             Err(error) => {
@@ -195,19 +202,23 @@ impl FolderHistory {
                 return Err(error);
             }
         }
-        let paths: Vec<DocumentPath> = changes.iter().map(|change| change.path.clone()).collect();
         let contents = changes.into_iter().map(|change| (change.path, change.after.map(|text| text.etag)));
         self.compared.lock().extend(contents);
         let is_due = pending.is_due(THIN_EVERY);
         // A file that is open cannot be replaced on every system.
         drop(pending);
         if is_due {
-            let before = self.settings.retention_start(by.at());
-            if let Err(error) = self.with_writer(dir, |writer| writer.thin(&paths, before)) {
-                tracing::warn!(%error, "old versions could not be removed");
-            }
+            self.thin(dir, &paths, by);
         }
         Ok(())
+    }
+
+    /// Removes old versions of these documents.
+    fn thin(&self, dir: &BankDir, paths: &[DocumentPath], by: &By) {
+        let before = self.settings.retention_start(by.at());
+        if let Err(error) = self.with_writer(dir, |writer| writer.thin(paths, before)) {
+            tracing::warn!(%error, "old versions could not be removed");
+        }
     }
 
     /// Those of these contents that were not compared with the history yet, which counts as done now.
@@ -426,7 +437,7 @@ impl HistoryStore for FolderBank {
         let (guard, history, path) = (self.lock.exclusive().await?, self.history.clone(), path.clone());
         blocking(move || {
             let erased = history.with_writer(guard.dir(), |writer| {
-                let timelines = match timelines_of(writer.dir, &path, Some(writer.seal)) {
+                let timelines = match erased_timelines(writer.dir, &path, Some(writer.seal)) {
                     Ok(timelines) => timelines,
                     Err(HistoryError::NoDocument(_)) => return Ok(None),
                     Err(HistoryError::Store(error)) => return Err(error),

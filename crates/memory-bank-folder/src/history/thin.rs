@@ -27,6 +27,11 @@ enum Excess {
     Half,
 }
 
+/// Whether the oldest half of a file goes, so that there is room for the next versions.
+pub(super) fn is_large(file: &HistoryFile) -> bool {
+    file.end > MAX_FILE_BYTES / 2
+}
+
 impl Writer<'_> {
     /// Removes a batch of old versions of these documents, or of the largest file if the history is too large.
     pub(super) fn thin(&self, paths: &[DocumentPath], before: Timestamp) -> Result<(), StoreError> {
@@ -39,8 +44,8 @@ impl Writer<'_> {
         }
         paths.iter().try_for_each(|path| {
             let file = HistoryFile::open(self.dir, path, Some(self.seal), false).map_err(cannot())?;
-            let is_large = file.end > MAX_FILE_BYTES / 2;
-            self.thin_file(file, &if is_large { Excess::Half } else { Excess::Before(before) })
+            let excess = if is_large(&file) { Excess::Half } else { Excess::Before(before) };
+            self.thin_file(file, &excess)
         })
     }
 

@@ -15,8 +15,21 @@ use crate::history::file::HistoryFile;
 use crate::history::record::{Kind, Record};
 use crate::search::Seal;
 
-/// The most names of one document that are followed.
-const MAX_NAMES: usize = 200;
+/// How far the names of one document are followed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FollowBounds {
+    names: usize,
+    /// The bytes of files that are read.
+    bytes: u64,
+}
+
+impl FollowBounds {
+    /// For a reader.
+    pub(super) const READ: Self = Self { names: 200, bytes: MAX_BYTES };
+    /// For an erasure, which leaves nothing; the history of a project has a bound of its own.
+    pub(super) const ERASURE: Self = Self { names: usize::MAX, bytes: u64::MAX };
+}
+
 /// The most documents of one name that are followed.
 const MAX_DOCUMENTS: usize = 200;
 /// The most bytes of files that are read.
@@ -109,7 +122,7 @@ impl Timeline {
         let is_wanted = |record: &&Record| document.is_none_or(|document| record.facts.document == document);
         let Some(last) = found.0.iter().rfind(is_wanted) else { return Ok(None) };
         let document = last.facts.document;
-        Self::follow(dir, path, document, found, seal).map(Some)
+        Self::follow(dir, path, document, found, seal, FollowBounds::READ).map(Some)
     }
 
     /// The versions of the document that has this name, or that had it last, and after them those of the deleted documents that had it
@@ -118,6 +131,7 @@ impl Timeline {
         dir: &BankDir,
         path: &DocumentPath,
         seal: Option<&Seal>,
+        bounds: FollowBounds,
     ) -> Result<Vec<Self>, StoreError> {
         let (records, damaged, bytes) = made(dir, path, seal)?;
         let mut documents: HashMap<Uuid, (usize, Vec<Record>)> = HashMap::new();
@@ -133,7 +147,7 @@ impl Timeline {
         }
         let mut timelines: Vec<Self> = Vec::new();
         for (document, (_, own)) in documents.into_iter().take(MAX_DOCUMENTS) {
-            let timeline = Self::follow(dir, path, document, (own, damaged, bytes), seal)?;
+            let timeline = Self::follow(dir, path, document, (own, damaged, bytes), seal, bounds)?;
             if timelines.is_empty() || timeline.is_of_deleted() {
                 timelines.push(timeline);
             }
@@ -148,6 +162,7 @@ impl Timeline {
         document: Uuid,
         (records, damaged, mut bytes): (Vec<Record>, usize, u64),
         seal: Option<&Seal>,
+        bounds: FollowBounds,
     ) -> Result<Self, StoreError> {
         let mut timeline = Self { document, damaged, ..Self::default() };
         let mut waiting = timeline.take(path, records);
@@ -155,7 +170,7 @@ impl Timeline {
             if timeline.names.contains(&name) {
                 continue;
             }
-            if timeline.names.len() >= MAX_NAMES || bytes > MAX_BYTES {
+            if timeline.names.len() >= bounds.names || bytes > bounds.bytes {
                 timeline.damaged += 1;
                 break;
             }
@@ -170,6 +185,11 @@ impl Timeline {
         let path = timeline.records.last().and_then(|last| DocumentPath::parse(&last.facts.path).ok());
         timeline.current = path.and_then(|path| current_if_readable(dir, &path));
         Ok(timeline)
+    }
+
+    /// Whether the document exists, and has another name.
+    pub(super) fn has_other_name(&self, path: &DocumentPath) -> bool {
+        self.records.last().is_some_and(|last| last.facts.after.is_some() && last.facts.path != path.as_str())
     }
 
     /// Whether the last version of the document is its deletion.

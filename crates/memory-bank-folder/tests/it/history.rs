@@ -58,7 +58,7 @@ pub(crate) async fn write(bank: &FolderBank, document: &str, text: &str) {
     write_with(bank, document, Some(text), &ChangeContext::default()).await;
 }
 
-async fn rename(bank: &FolderBank, from: &str, to: &str) {
+pub(crate) async fn rename(bank: &FolderBank, from: &str, to: &str) {
     let (from, to) = (name(from), name(to));
     let mut editor = |drafts: &mut Drafts| {
         let text = drafts.text(&from).unwrap().to_owned();

@@ -11,6 +11,7 @@ mod documents;
 mod file_watching;
 mod graph_history;
 mod history;
+mod history_bounds;
 mod history_outside;
 mod history_retention;
 #[cfg(unix)]

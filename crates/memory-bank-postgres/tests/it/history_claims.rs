@@ -167,3 +167,53 @@ async fn an_erasure_forgets_the_stored_replies_of_its_project() {
     bench.bank().erase_entity(&owner, &EntityRef("Api".into())).await.unwrap();
     assert_eq!((stored(&owner).as_str(), stored(&other).as_str()), ("0", "2"));
 }
+
+#[tokio::test]
+async fn a_claimed_deletion_of_a_living_document_is_a_change_and_blocks_no_name() {
+    let (bench, owner, editor, _) = with_versions().await;
+    query_as_login(&bench, &forged_update(&editor, "deleted|history||", "", "claimed")).await.unwrap();
+    assert_eq!(
+        bench.test.psql("SELECT count(*) FROM app.document_versions WHERE kind = 'deleted'").trim(),
+        "0"
+    );
+    let moved = format!(
+        "{} SET LOCAL app.current_change = '-'; UPDATE documents SET path = 'other.md' WHERE path = 'log.md'; COMMIT",
+        context_of(&editor)
+    );
+    query_as_login(&bench, &moved).await.unwrap();
+    write(&bench.bank(), &owner, NAME, "of the same name").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_version_number_without_room_for_others_is_not_stored() {
+    let (bench, owner, editor, _) = with_versions().await;
+    let highest = format!(
+        "{} UPDATE documents SET version = 9223372036854775807 WHERE path = 'log.md'; COMMIT",
+        context_of(&editor)
+    );
+    query_as_login(&bench, &highest).await.unwrap();
+    write(&bench.bank(), &owner, NAME, "still writable").await.unwrap();
+}
+
+#[tokio::test]
+async fn an_erasure_reaches_documents_that_only_their_former_name_or_a_change_shows() {
+    let bench = Bench::new().await;
+    let owner = bench.tenant("alice", "demo").await;
+    let bank = bench.bank();
+    write(&bank, &owner, NAME, "a secret").await.unwrap();
+    write(&bank, &owner, NAME, "clean").await.unwrap();
+    // As after the oldest versions were thinned.
+    bench.test.psql("DELETE FROM app.document_versions WHERE kind = 'created'");
+    let rename = format!(
+        "{} SET LOCAL app.current_change = 'renamed|rename_memory_bank_file||'; UPDATE documents SET path = 'old.md' WHERE path = 'log.md'; \
+         DELETE FROM documents WHERE path = 'old.md'; COMMIT",
+        context_of(&owner)
+    );
+    query_as_login(&bench, &rename).await.unwrap();
+    write(&bank, &owner, NAME, "new").await.unwrap();
+    bank.erase(&owner, &DocumentPath::parse(NAME).unwrap()).await.unwrap();
+    let left = bench.test.psql(
+        "SELECT count(*) FROM app.document_versions WHERE convert_from(former, 'UTF8') LIKE '%secret%'",
+    );
+    assert_eq!(left.trim(), "0");
+}

@@ -7,7 +7,7 @@ mod block;
 mod budget;
 mod collect;
 mod decision_columns;
-mod decision_record;
+pub(in crate::document) mod decision_record;
 mod decisions;
 mod details;
 mod display_date;
@@ -32,7 +32,6 @@ mod types;
 use std::borrow::Cow;
 
 use self::collect::{Collected, collect};
-pub(in crate::document) use self::decision_record::is_single_record;
 use self::decisions::DecisionEntry;
 use self::document_kind::{DocumentKind, names_decisions};
 use self::entry::Entry;

@@ -1,0 +1,20 @@
+//! The heading of the section into which entries are archived.
+
+use crate::document::section::{Heading, Outline, Section};
+
+/// The heading of archived entries.
+pub(super) const ARCHIVE: &str = "Archive";
+
+/// Whether a section with this heading holds archived entries.
+pub(super) fn is_archive(heading: &Heading) -> bool {
+    heading.title.trim().eq_ignore_ascii_case(ARCHIVE)
+}
+
+/// Where an archive of level 1 begins with which the document ends. A section behind it would be one of its own, so that no tool
+/// would find the section any more.
+pub(super) fn archive_at_end(outline: &Outline<'_>) -> Option<usize> {
+    let tops = outline.sections().filter(|section| section.heading.level == 1);
+    let tops: Vec<Section<'_>> = tops.collect();
+    let archives = tops.iter().rev().take_while(|section| is_archive(section.heading));
+    archives.last().map(|section| section.heading.range.start)
+}
