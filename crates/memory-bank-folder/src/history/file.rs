@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
+use jiff::Timestamp;
 use memory_bank_core::document::DocumentPath;
 
 use crate::dir::BankDir;
@@ -12,6 +13,9 @@ use crate::search::Seal;
 
 /// The largest file that is read or written.
 pub(super) const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
+
+/// The bytes that are read of a file for the time of its first record.
+const FIRST_BYTES: u64 = 16 * 1024;
 
 /// A file that is open, and its last record.
 #[derive(Debug)]
@@ -77,6 +81,17 @@ impl HistoryFile {
     /// All that it contains.
     pub(super) fn contents(&mut self, seal: Option<&Seal>) -> io::Result<Contents> {
         Ok(record::read_all(&self.bytes()?, &self.name, seal))
+    }
+
+    /// When its first record was made; none if that cannot be read without the whole file.
+    pub(super) fn first_at(&mut self) -> io::Result<Option<Timestamp>> {
+        let mut bytes = Vec::new();
+        if let Some(file) = &mut self.file {
+            file.seek(SeekFrom::Start(0))?;
+            file.take(FIRST_BYTES).read_to_end(&mut bytes)?;
+        }
+        let contents = record::read_all(&bytes, &self.name, None);
+        Ok(contents.records.first().filter(|first| first.range.start == 0).map(|first| first.facts.at))
     }
 
     /// Its bytes.

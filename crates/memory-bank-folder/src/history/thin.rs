@@ -43,8 +43,14 @@ impl Writer<'_> {
             return self.thin_file(file, &Excess::Half);
         }
         paths.iter().try_for_each(|path| {
-            let file = HistoryFile::open(self.dir, path, Some(self.seal), false).map_err(cannot())?;
+            let mut file = HistoryFile::open(self.dir, path, Some(self.seal), false).map_err(cannot())?;
             let excess = if is_large(&file) { Excess::Half } else { Excess::Before(before) };
+            // All of it is read only if a part may be old.
+            if let Excess::Before(before) = excess
+                && file.first_at().map_err(cannot())?.is_some_and(|at| at >= before)
+            {
+                return Ok(());
+            }
             self.thin_file(file, &excess)
         })
     }
