@@ -1,6 +1,6 @@
 // The frame around every page: who is signed in, where the pages are, and the commands.
 
-import type { ComponentChildren } from "preact";
+import { Component, type ComponentChildren } from "preact";
 import { useCallback, useEffect, useMemo, useState } from "preact/hooks";
 import * as api from "./api";
 import { forgetDrafts } from "./drafts";
@@ -15,7 +15,7 @@ import { Home } from "./pages/home";
 import { Search } from "./pages/search";
 import { SignIn, type Why } from "./pages/sign_in";
 import { OutboxNotes } from "./outbox_notes";
-import { MayAdminister, MayWrite, PageHeading, Shown, useLoaded } from "./parts";
+import { MayAdminister, MayWrite, PageHeading, Shown, Trouble, useLoaded } from "./parts";
 import { go, links, type PictureView, PROJECT_PARTS, type ProjectPart, type Route, useRoute } from "./router";
 import { texts } from "./texts";
 import { setTheme } from "./theme";
@@ -103,6 +103,21 @@ function ProjectLater({ children }: { children: (pages: typeof import("./pages/p
       {children}
     </Shown>
   );
+}
+
+/** Shows that a page has failed, in its place; the rest of the console stays. Another page is another boundary. */
+class Boundary extends Component<{ children: ComponentChildren }, { hasFailed: boolean }> {
+  override state = { hasFailed: false };
+
+  override componentDidCatch(error: unknown) {
+    console.error(error);
+    this.setState({ hasFailed: true });
+  }
+
+  override render() {
+    if (!this.state.hasFailed) return this.props.children;
+    return <Trouble error={new api.ApiError(0, texts.errors.page)} retry={() => this.setState({ hasFailed: false })} />;
+  }
 }
 
 function titleOf(route: Route): string {
@@ -233,7 +248,9 @@ function Frame({ session, onSignOut }: { session: api.StoredSession; onSignOut: 
         <OutboxNotes route={route} />
         <MayWrite.Provider value={found?.rights.includes("write") === true}>
           <MayAdminister.Provider value={found?.rights.includes("admin") === true}>
-            <Page route={route} hasMembers={found?.hasMembers !== false} />
+            <Boundary key={route.page}>
+              <Page route={route} hasMembers={found?.hasMembers !== false} />
+            </Boundary>
           </MayAdminister.Provider>
         </MayWrite.Provider>
       </main>

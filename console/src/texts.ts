@@ -492,6 +492,7 @@ export const texts = {
     many: (seconds: number) => `Too many requests. Try again in ${seconds} seconds.`,
     server: "The server has failed. Try again; if it happens again, tell its operator.",
     unavailable: "The server cannot reach its database at the moment. Try again in a few seconds.",
+    page: "This page has failed. Try again; if it happens again, tell the operator of the server.",
     unknownPage: "There is no such page.",
   },
 } as const;

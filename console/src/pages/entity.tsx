@@ -2,6 +2,7 @@
 
 import { useContext, useLayoutEffect, useRef, useState } from "preact/hooks";
 import * as api from "../api";
+import { draftOf, forgetDraft, keepDraft } from "../drafts";
 import { Line, LIVE, MayWrite, PageHeading, Shown, Trouble, useLoaded } from "../parts";
 import { links } from "../router";
 import { graphKind, UndoOne } from "./undo_one";
@@ -39,7 +40,7 @@ function Changes({ changes }: { changes: api.GraphVersion[] }) {
       <ul>
         {changes.map((change, at) => (
           <li key={at}>
-            <span class={`tag ${graphKind(change)}`}>{texts.history.kinds[graphKind(change)] ?? change.kind}</span> {change.observation ?? change.relation ?? change.type ?? ""}
+            <span class={`tag ${graphKind(change)}`}>{texts.history.kinds[graphKind(change)] ?? change.kind}</span> <bdi>{change.observation ?? change.relation ?? change.type ?? ""}</bdi>
             <br />
             <span class="facts">
               {change.by ?? texts.history.unknownAuthor} · <Time at={change.at} near />
@@ -60,11 +61,23 @@ interface CorrectionProps {
   onClose: () => void;
 }
 
-/** The field in which an observation gets another text. Escape leaves it, Control and Enter save. */
+/** The name of the draft of a correction. No document has such a name, since it has no ending. */
+const draftName = (entity: string, observation: api.Observation) => `fact ${entity} ${observation.id}`;
+
+/** The field in which an observation gets another text, which stays a draft until it is saved or cancelled. Escape leaves it, Control and Enter save. */
 function Correction({ entity, observation, onDone, onClose }: CorrectionProps) {
-  const [text, setText] = useState(observation.text);
+  const draft = draftName(entity, observation);
+  const [text, setText] = useState(draftOf(draft)?.text ?? observation.text);
   const [error, setError] = useState<api.ApiError>();
   const [busy, setBusy] = useState(false);
+  const write = (next: string) => {
+    setText(next);
+    keepDraft(draft, { base: { text: observation.text, etag: undefined }, text: next });
+  };
+  const close = () => {
+    forgetDraft(draft);
+    onClose();
+  };
   const field = useRef<HTMLTextAreaElement>(null);
   const id = `correct-${observation.id}`;
   useLayoutEffect(() => field.current?.focus(), []);
@@ -77,14 +90,16 @@ function Correction({ entity, observation, onDone, onClose }: CorrectionProps) {
     setBusy(true);
     setError(undefined);
     try {
-      onDone(await api.correctObservation(entity, observation, text.trim()));
+      const recorded = await api.correctObservation(entity, observation, text.trim());
+      forgetDraft(draft);
+      onDone(recorded);
     } catch (failure) {
       setBusy(false);
       setError(asApiError(failure));
     }
   };
   const key = (event: KeyboardEvent) => {
-    if (event.key === "Escape") onClose();
+    if (event.key === "Escape") close();
     else if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) void save();
     else return;
     event.preventDefault();
@@ -99,7 +114,7 @@ function Correction({ entity, observation, onDone, onClose }: CorrectionProps) {
       }}
     >
       <label for={id}>{t.corrected}</label>
-      <textarea id={id} ref={field} rows={4} value={text} aria-describedby={`${id}-hint`} onInput={(event) => setText(event.currentTarget.value)} />
+      <textarea id={id} ref={field} rows={4} value={text} aria-describedby={`${id}-hint`} onInput={(event) => write(event.currentTarget.value)} />
       <p class="hint" id={`${id}-hint`}>
         {t.correctHint}
       </p>
@@ -108,7 +123,7 @@ function Correction({ entity, observation, onDone, onClose }: CorrectionProps) {
         <button type="submit" class="main" disabled={busy || text.trim() === ""}>
           {t.save}
         </button>
-        <button type="button" onClick={onClose}>
+        <button type="button" onClick={close}>
           {t.cancel}
         </button>
       </div>
@@ -129,7 +144,7 @@ interface ObservationProps {
 
 function Observation({ entity, observation, by, former, onChanged, onFailed }: ObservationProps) {
   const mayWrite = useContext(MayWrite);
-  const [isOpen, setOpen] = useState(false);
+  const [isOpen, setOpen] = useState(draftOf(draftName(entity, observation)) !== undefined);
   const [busy, setBusy] = useState(false);
   const button = useRef<HTMLButtonElement>(null);
   const wasOpen = useRef(false);

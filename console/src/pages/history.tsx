@@ -159,10 +159,14 @@ function ProjectRow({ change }: { change: api.ProjectChange }) {
     <li class="row">
       <a href={isDocument ? links.history(change.filename, change.version) : links.entity(change.entityId)}>
         <span class="what">
-          {what} <span class={`tag ${kind}`}>{t.kinds[kind] ?? change.kind}</span>
+          <bdi>{what}</bdi> <span class={`tag ${kind}`}>{t.kinds[kind] ?? change.kind}</span>
         </span>
         <span class="facts">
-          {more !== "" && `${more} · `}
+          {more !== "" && (
+            <>
+              <bdi>{more}</bdi> ·{" "}
+            </>
+          )}
           {change.by ?? t.unknownAuthor} · <Time at={change.at} near />
         </span>
       </a>

@@ -31,19 +31,26 @@ function Invite({ onInvited }: { onInvited: () => void }) {
   const [role, setRole] = useState<api.Role>("editor");
   const [made, setMade] = useState<{ name: string; key: api.NewKey }[]>([]);
   const [error, setError] = useState<api.ApiError>();
+  const isRunning = useRef(false);
   const submit = (event: SubmitEvent) => {
     event.preventDefault();
-    if (name.trim() === "") return;
-    api.invite(name.trim(), role).then(
-      (invited) => {
-        // The key of another member stays on the screen until it was stored.
-        setMade((before) => [...before, invited]);
-        setName("");
-        setError(undefined);
-        onInvited();
-      },
-      (failure: unknown) => setError(asApiError(failure)),
-    );
+    if (name.trim() === "" || isRunning.current) return;
+    isRunning.current = true;
+    api
+      .invite(name.trim(), role)
+      .then(
+        (invited) => {
+          // The key of another member stays on the screen until it was stored.
+          setMade((before) => [...before, invited]);
+          setName("");
+          setError(undefined);
+          onInvited();
+        },
+        (failure: unknown) => setError(asApiError(failure)),
+      )
+      .finally(() => {
+        isRunning.current = false;
+      });
   };
   return (
     <>

@@ -141,6 +141,23 @@ test("the slider shows the graph as it was", { skip }, async (t) => {
   await accessible(page);
 });
 
+test("a path whose nodes did not exist at another time is closed", { skip }, async (t) => {
+  const page = await drawn(t);
+  await page.getByLabel("Find in the picture").fill("check");
+  await page.getByRole("button", { name: "Checkout" }).click();
+  await page.getByRole("button", { name: "Path to…" }).click();
+  await page.getByLabel("Where does the path lead?").fill("brow");
+  await page.keyboard.press("Enter");
+  const path = page.getByRole("region", { name: "A path of 2 steps" });
+  await path.waitFor();
+  await page.getByLabel("At this time").focus();
+  await page.keyboard.press("Home");
+  await page.waitForURL(/asOf=/);
+  await path.waitFor({ state: "detached" });
+  await page.getByRole("link", { name: "Overview" }).first().click();
+  await page.locator(".canvas").waitFor({ state: "detached" });
+});
+
 test("another time and hidden types leave the view, the colours and the shapes as they are", { skip }, async (t) => {
   const page = await drawn(t);
   const looks = () =>
