@@ -2694,6 +2694,8 @@ AS $$
 DECLARE
   last record;
 BEGIN
+  -- A number near the end of its type would leave no room for later versions.
+  NEW.version := least(NEW.version, 1000000000000);
   SELECT v.document_id, v.version, v.kind INTO last FROM app.document_versions v
   WHERE v.project_id = NEW.project_id AND v.path = NEW.path AND v.kind <> 'changed' ORDER BY v.at DESC, v.version DESC LIMIT 1;
   IF last.kind = 'deleted' AND NOT EXISTS (
@@ -4266,8 +4268,9 @@ CREATE OR REPLACE TRIGGER count_update AFTER UPDATE OF content, project_id ON pu
 
 CREATE OR REPLACE TRIGGER continue_history BEFORE INSERT ON public.documents
   FOR EACH ROW EXECUTE FUNCTION app.continue_history();
-CREATE OR REPLACE TRIGGER count_version BEFORE UPDATE OF content, path ON public.documents
-  FOR EACH ROW WHEN (NEW.version <= OLD.version) EXECUTE FUNCTION app.count_version();
+CREATE OR REPLACE TRIGGER count_version BEFORE UPDATE OF content, path, version ON public.documents
+  -- A group of edits counts one for each.
+  FOR EACH ROW WHEN (NEW.version <= OLD.version OR NEW.version - OLD.version > 100000) EXECUTE FUNCTION app.count_version();
 CREATE OR REPLACE TRIGGER note_created AFTER INSERT ON public.documents FOR EACH ROW EXECUTE FUNCTION app.note_created();
 CREATE OR REPLACE TRIGGER note_renamed AFTER UPDATE OF path ON public.documents
   FOR EACH ROW WHEN (OLD.path <> NEW.path AND OLD.content = NEW.content) EXECUTE FUNCTION app.note_renamed();

@@ -162,6 +162,12 @@ function Observation({ entity, observation, by, former, onChanged, onFailed }: O
       setBusy(false);
     }
   };
+  const corrected = (recorded: api.Recorded) => {
+    // The note of the change gets the focus. An undo may bring this observation back before the list was loaded without it.
+    wasOpen.current = false;
+    setOpen(false);
+    onChanged(recorded, t.isCorrected);
+  };
   const { text, author, timestamp, endedAt } = observation;
   return (
     <li class={endedAt === undefined ? "" : "ended"}>
@@ -200,7 +206,7 @@ function Observation({ entity, observation, by, former, onChanged, onFailed }: O
           </button>
         </span>
       )}
-      {isOpen && <Correction entity={entity} observation={observation} onDone={(recorded) => onChanged(recorded, t.isCorrected)} onClose={() => setOpen(false)} />}
+      {isOpen && <Correction entity={entity} observation={observation} onDone={corrected} onClose={() => setOpen(false)} />}
     </li>
   );
 }

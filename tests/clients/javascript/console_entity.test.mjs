@@ -86,13 +86,15 @@ test("an observation is ended and brought back by keyboard, on a phone, too", { 
     await page.keyboard.press("Control+Enter");
     await page.getByText("Corrected. The former text has ended.").waitFor();
     assert.equal(await focused(page), "Undo");
+    await page.getByRole("button", { name: "End: is wrong", exact: true }).waitFor({ state: "detached" });
     await fits(page);
     const corrected = (await textsOf(name)).filter((text) => text !== "holds");
     assert.equal(corrected.length, 1);
     assert.notEqual(corrected[0], "is wrong");
     await page.keyboard.press("Enter");
     await page.getByText("Undone. It is as it was before.").waitFor();
-    await page.getByRole("button", { name: "End: is wrong" }).focus();
+    // Exactly: until the page has loaded, the correction is there, whose name begins with the same words.
+    await page.getByRole("button", { name: "End: is wrong", exact: true }).focus();
     await page.keyboard.press("Enter");
     await page.getByText("Ended. Assistants are not told it any more.").waitFor();
     assert.deepEqual(await textsOf(name), ["holds"]);
@@ -137,10 +139,10 @@ test("a reply that comes late does not replace a later one", { skip }, async (t)
   await page.getByRole("button", { name: "End: is wrong" }).click();
   await until(() => releases.length === 2);
   releases[1]();
-  await observations(page).getByText("is wrong").waitFor({ state: "detached" });
+  await observations(page).getByText("is wrong", { exact: true }).waitFor({ state: "detached" });
   releases[0]();
   await new Promise((done) => setTimeout(done, 500));
-  assert.equal(await observations(page).getByText("is wrong").count(), 0);
+  assert.equal(await observations(page).getByText("is wrong", { exact: true }).count(), 0);
 });
 
 test("a second change while the first one's result is loaded leaves its note and the list", { skip }, async (t) => {

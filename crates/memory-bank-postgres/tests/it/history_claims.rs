@@ -193,6 +193,14 @@ async fn a_version_number_without_room_for_others_is_not_stored() {
     );
     query_as_login(&bench, &highest).await.unwrap();
     write(&bench.bank(), &owner, NAME, "still writable").await.unwrap();
+    let created = format!(
+        "{} INSERT INTO documents (project_id, path, content, etag, version) VALUES ('{}', 'new.md', 'a', '0123456789abcdef', \
+         9223372036854775807); COMMIT",
+        context_of(&editor),
+        editor.project.0
+    );
+    query_as_login(&bench, &created).await.unwrap();
+    write(&bench.bank(), &owner, "new.md", "writable, too").await.unwrap();
 }
 
 #[tokio::test]
