@@ -27,12 +27,12 @@ pub(crate) fn archives(data: &[u8]) {
     // What a backup file holds comes out of the next one as it is.
     let again = folder.path().join("b.zip");
     let mut writer = Writer::create(&again).expect("a new file");
-    writer.project(&copy, Timestamp::UNIX_EPOCH).expect("what was read can be written");
+    writer.project(&copy, Timestamp::UNIX_EPOCH).expect("a copy that was read can be written");
     for (id, backup) in &backups {
-        writer.backup(id, backup, Timestamp::UNIX_EPOCH).expect("what was read can be written");
+        writer.backup(id, backup, Timestamp::UNIX_EPOCH).expect("a copy that was read can be written");
     }
-    writer.finish("project", Timestamp::UNIX_EPOCH).expect("what was read can be written");
-    let (copy_again, backups_again) = read(&again).expect("what was written can be read");
+    writer.finish("project", Timestamp::UNIX_EPOCH).expect("a copy that was read can be written");
+    let (copy_again, backups_again) = read(&again).expect("a file that was written can be read");
     assert_eq!(copy_again, copy, "a project comes back");
     assert_eq!(backups_again, backups, "backups come back");
 }

@@ -41,11 +41,11 @@ pub(crate) fn patches(data: &[u8]) {
 /// A line of the exported history of a document, or of a graph.
 pub(crate) fn lines(data: &[u8]) {
     if let Ok(link) = read_history_line(data) {
-        let written = write_history_line(&link).expect("what was read can be written");
+        let written = write_history_line(&link).expect("a copy that was read can be written");
         assert_eq!(read_history_line(&written).ok(), Some(link), "a version is read as it was written");
     }
     if let Ok(change) = read_graph_line(data) {
-        let written = write_graph_line(&change).expect("what was read can be written");
+        let written = write_graph_line(&change).expect("a copy that was read can be written");
         assert_eq!(read_graph_line(&written).ok(), Some(change), "a change is read as it was written");
     }
 }

@@ -8,7 +8,7 @@ pub(crate) fn texts(data: &[u8], most: usize) -> Vec<String> {
     String::from_utf8_lossy(data).split(SEPARATOR).take(most).map(str::to_owned).collect()
 }
 
-/// The lines with a visible character, without what is blank at their ends.
+/// The lines with a visible character, trimmed.
 pub(crate) fn visible_lines(text: &str) -> impl Iterator<Item = &str> {
     text.lines().map(str::trim).filter(|line| !line.is_empty())
 }

@@ -58,7 +58,7 @@ fn common_ends(old: &[u8], new: &[u8]) -> (usize, usize) {
     let same =
         old.iter().rev().zip(new.iter().rev()).take(room).take_while(|(one, other)| one == other).count();
     let mut end = same;
-    // The first line of the end may differ in what is before it.
+    // The common end may begin inside a line.
     for _ in 0..=COMPARED_LINES {
         let tail = old.get(old.len() - end..).unwrap_or_default();
         end = memchr(b'\n', tail).map_or(0, |at| end - at - 1);
