@@ -34,7 +34,7 @@ fn main() -> ExitCode {
         Err(error) => {
             report_error(&cli, &error);
             // The exit code of invalid arguments: the command line lacks or contradicts an option.
-            let is_usage = error.is::<cli::setup::NoTerminal>() || error.is::<cli::browse::UsageError>();
+            let is_usage = error.is::<cli::setup::NoTerminal>() || error.is::<cli::usage_error::UsageError>();
             if is_usage { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }

@@ -3,7 +3,6 @@
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use memory_bank_core::caller::KeyId;
 use memory_bank_core::error::StoreError;
 use memory_bank_core::identity::{
     AdminError, IdentityAdministration, IdentityRecord, KeyHash, OutsideRefusal, OutsideSignIn, OutsideUser,
@@ -16,8 +15,7 @@ use uuid::Uuid;
 use crate::administration::{admin_error, only};
 use crate::column::column;
 use crate::database::Database;
-use crate::keys::hash_of;
-use crate::oauth::{unknown, voids};
+use crate::revocations::{changed, unknown, voids};
 use crate::tenant::{Query, Value};
 
 const SIGN_IN: &str = "SELECT outcome, user_name, void_ids, void_hashes \
@@ -109,14 +107,6 @@ impl IdentityAdministration for Database {
         let issuer = |row: &Row| Ok::<_, StoreError>((column(row, 0)?, column(row, 1)?));
         Ok(rows.iter().map(issuer).collect::<Result<_, _>>()?)
     }
-}
-
-/// Keys and tokens whose rights have changed, from two columns of equal length.
-pub(crate) fn changed(row: &Row, at: usize) -> Result<Vec<Void>, StoreError> {
-    let ids: Option<Vec<Uuid>> = column(row, at)?;
-    let hashes: Option<Vec<&[u8]>> = column(row, at + 1)?;
-    let pairs = ids.unwrap_or_default().into_iter().zip(hashes.unwrap_or_default());
-    pairs.map(|(id, hash)| Ok(Void { grant: KeyId(id), hashes: vec![hash_of(hash)?] })).collect()
 }
 
 fn record(row: &Row) -> Result<IdentityRecord, StoreError> {

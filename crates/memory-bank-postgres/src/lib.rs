@@ -34,6 +34,7 @@ mod pooler;
 mod project_administration;
 mod quota;
 mod read_pool;
+mod revocations;
 mod schema_check;
 mod search;
 mod server_login;

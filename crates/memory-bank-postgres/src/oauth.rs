@@ -19,7 +19,8 @@ use uuid::Uuid;
 use crate::administration::admin_error;
 use crate::column::column;
 use crate::database::Database;
-use crate::keys::{hash_of, limit, role, scopes, words};
+use crate::keys::{limit, role, scopes, words};
+use crate::revocations::{unknown, void, voids};
 use crate::tenant::{Query, Value};
 
 const SIGN_IN_WITH_KEY: &str = "SELECT app.oauth_sign_in_with_key($1, $2, $3)";
@@ -329,10 +330,6 @@ fn word(rows: &[Row]) -> Result<String, StoreError> {
     Ok(rows.first().map(|row| column::<Option<String>>(row, 0)).transpose()?.flatten().unwrap_or_default())
 }
 
-pub(crate) fn unknown(function: &str, outcome: &str) -> StoreError {
-    StoreError::Unavailable(format!("app.{function} gave `{outcome}`"))
-}
-
 /// A project of a row of [`SIGNED_IN`]; a user without one has a row without one.
 fn membership(row: &Row) -> Result<Option<Membership>, StoreError> {
     let Some(project) = column::<Option<Uuid>>(row, 2)? else { return Ok(None) };
@@ -367,25 +364,6 @@ fn exchange(function: &str, rows: &[Row]) -> Result<Exchange, StoreError> {
         other => return Err(unknown(function, other)),
     };
     Ok(Exchange::Refused(refusal))
-}
-
-pub(crate) fn void(grant: KeyId, row: &Row, at: usize) -> Result<Void, StoreError> {
-    let hashes: Option<Vec<&[u8]>> = column(row, at)?;
-    let hashes = hashes.unwrap_or_default().into_iter().map(hash_of).collect::<Result<_, _>>()?;
-    Ok(Void { grant, hashes })
-}
-
-/// Grants with their tokens, from `grant_id, key_hash` in the order of grants.
-pub(crate) fn voids(rows: &[Row]) -> Result<Vec<Void>, StoreError> {
-    let mut found: Vec<Void> = Vec::new();
-    for row in rows {
-        let (grant, hash) = (KeyId(column(row, 0)?), hash_of(column(row, 1)?)?);
-        match found.last_mut() {
-            Some(last) if last.grant == grant => last.hashes.push(hash),
-            _ => found.push(Void { grant, hashes: vec![hash] }),
-        }
-    }
-    Ok(found)
 }
 
 /// A client from `name, redirect_uris, by_operator`, without its keys.

@@ -18,8 +18,9 @@ use crate::call_log::{CALLS, call_step};
 use crate::column::{answer, column};
 use crate::database::Database;
 use crate::keys::{NewRow, key, record, record_of};
-use crate::oauth::{grant_record, void};
+use crate::oauth::grant_record;
 use crate::quota::{StoredBytes, USAGE};
+use crate::revocations::void;
 use crate::tenant::{CallError, Query, Value, context_of};
 
 const MEMBERS: &str =

@@ -8,5 +8,6 @@ pub mod hub;
 pub mod mcp;
 mod outcome;
 mod past_turns;
+pub mod reply_memory;
 pub mod services;
 pub mod telemetry;

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout_at;
 
-use crate::services::NoMemory;
+use crate::reply_memory::NoMemory;
 
 /// So many calls of the process rebuild former states at once.
 const AT_ONCE: usize = 2;

@@ -12,12 +12,12 @@ use memory_bank_postgres::Database;
 use serde_json::json;
 
 use crate::cli::account_arguments::{RoleName, parse_slug, parse_user_name, user_json};
-use crate::cli::browse::UsageError;
 use crate::cli::client_config;
 use crate::cli::clients::{Client, DEFAULT_NAME, Scope, Server, key_variable};
 use crate::cli::keys::{self, NewKeyOptions};
 use crate::cli::output::{KEY_SHOWN_ONCE, Output, print_stderr};
 use crate::cli::server_address;
+use crate::cli::usage_error::UsageError;
 use crate::config::Settings;
 
 /// The placeholder for an unknown address.

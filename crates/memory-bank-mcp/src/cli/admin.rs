@@ -7,15 +7,13 @@ use anyhow::bail;
 use clap::Subcommand;
 use memory_bank_core::caller::{ProjectId, UserId};
 use memory_bank_core::clock::{Entropy, SystemEntropy, iso_millis};
-use memory_bank_core::error::StoreError;
-use memory_bank_core::identity::{
-    AdminError, Administration, MemberRecord, NewProject, NewUser, ProjectRecord,
-};
+use memory_bank_core::identity::{Administration, MemberRecord, NewProject, NewUser, ProjectRecord};
 use memory_bank_core::store::NoSink;
-use memory_bank_postgres::{Database, LoginOutcome, MigrateError};
+use memory_bank_postgres::{Database, LoginOutcome};
 use serde_json::{Value, json};
 
 use crate::cli::account_arguments::{RoleName, parse_slug, parse_user_name, user_json};
+use crate::cli::database_advice::with_advice;
 use crate::cli::output::{Output, Table};
 use crate::cli::{accounts, audit, grants, identities, keys, output, server_login};
 use crate::config::{self, Settings};
@@ -189,18 +187,6 @@ pub(crate) async fn run(command: &AdminCommand, output: Output) -> anyhow::Resul
         AdminCommand::Audit(command) => audit::run(&database, command, output).await,
     };
     outcome.map_err(with_advice)
-}
-
-/// Adds advice to an error of the database, which alone is hard to understand (a missing schema, a missing right).
-pub(crate) fn with_advice(error: anyhow::Error) -> anyhow::Error {
-    let is_of_database = error.is::<StoreError>()
-        || matches!(error.downcast_ref::<AdminError>(), Some(AdminError::Store(_)))
-        || matches!(error.downcast_ref::<MigrateError>(), Some(MigrateError::Store(_)));
-    if is_of_database {
-        error.context("the database could not do it; `memory-bank-mcp doctor` reports what to fix")
-    } else {
-        error
-    }
 }
 
 async fn migration_status(database: &Database, output: Output) -> anyhow::Result<()> {
@@ -384,26 +370,4 @@ fn project_json(project: &ProjectRecord) -> Value {
 
 fn member_json(member: &MemberRecord) -> Value {
     json!({"user": {"id": member.user.id.0, "name": member.user.name}, "role": member.role})
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_error_of_the_database_names_the_doctor() {
-        let refused = || StoreError::Unavailable("schema \"app\" does not exist (3F000)".to_owned());
-        let failures: [anyhow::Error; 3] =
-            [refused().into(), AdminError::Store(refused()).into(), MigrateError::Store(refused()).into()];
-        for failure in failures {
-            let message = format!("{:#}", with_advice(failure));
-            assert!(message.contains("memory-bank-mcp doctor") && message.contains("3F000"), "{message}");
-        }
-    }
-
-    #[test]
-    fn a_mistake_of_the_operator_is_reported_without_the_doctor() {
-        let unknown = AdminError::NotFound { kind: "user", name: "zoe".to_owned() };
-        assert_eq!(format!("{:#}", with_advice(unknown.into())), "there is no user `zoe`");
-    }
 }

@@ -16,7 +16,7 @@ use memory_bank_vectors::MakerOptions;
 use serde_json::{Value, json};
 
 use crate::cli::account_arguments::parse_slug;
-use crate::cli::admin::with_advice;
+use crate::cli::database_advice::with_advice;
 use crate::cli::options::GlobalOptions;
 use crate::cli::output::{Output, Table};
 use crate::config::{self, DatabaseSettings, Settings};

@@ -9,6 +9,7 @@ pub(crate) mod client_config;
 mod clients;
 mod config_file;
 mod config_text;
+mod database_advice;
 pub(crate) mod doctor;
 mod grants;
 pub(crate) mod health;
@@ -30,6 +31,7 @@ pub(crate) mod setup;
 pub(crate) mod shell;
 mod tool_client;
 pub(crate) mod transfer;
+pub(crate) mod usage_error;
 pub(crate) mod variables;
 
 pub(crate) use self::help::{command, try_parse};

@@ -182,6 +182,24 @@ impl Plan {
         }
     }
 
+    /// The change for the triggers of the transaction.
+    fn setting(&self, keeps_history: bool) -> SettingOfChange {
+        let (updates, inserts) = (self.updates.0.as_slice(), self.inserts.0.as_slice());
+        match updates {
+            [] if inserts.iter().all(|text| text.versions.len() == 1) => {
+                SettingOfChange::of_edit(keeps_history, &self.context, None)
+            }
+            [Text { versions, .. }] if versions.len() == 1 && inserts.is_empty() => {
+                SettingOfChange::of_edit(keeps_history, &self.context, versions.first())
+            }
+            _ => {
+                let texts = updates.iter().chain(inserts);
+                let versions = texts.map(|text| (&text.name, text.versions.as_slice()));
+                SettingOfChange::of_edits(keeps_history, &self.context, versions)
+            }
+        }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.updates.0.is_empty()
             && self.inserts.0.is_empty()
@@ -229,7 +247,7 @@ pub(super) async fn write(
     let graph_values = graph.map(|graph| graph.values(&project)).unwrap_or_default();
     let graph_queries = graph.map(|graph| graph.queries(&graph_values)).unwrap_or_default();
     let now = database.deps.clock.now();
-    let change = SettingOfChange::of(database.keeps_history, plan);
+    let change = plan.setting(database.keeps_history);
     if let Some(text) = plan.only_update() {
         let etag = text.etag.as_str();
         let values: [Value<'_>; 6] = [&project, &text.name, &text.content, &etag, &now, &change.change];

@@ -6,8 +6,6 @@ use memory_bank_core::history::{ChangeContext, Delta, VersionKind, stored_tool};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use crate::documents::plan::{Plan, Text};
-
 /// Sets the change for the triggers of the transaction.
 pub(crate) const SET_CHANGE: &str =
     "SELECT set_config('app.current_change', $1, true), set_config('app.current_versions', $2, true)";
@@ -83,32 +81,43 @@ impl SettingOfChange {
         Self { change: change_of(keeps_history, "", context, "|"), versions: String::new() }
     }
 
-    /// Of an edit.
-    pub(super) fn of(keeps_history: bool, plan: &Plan) -> Self {
-        let kind = if plan.context.restores { VersionKind::Restored.as_str() } else { "" };
-        let change = |kind: &str, kept: &str| change_of(keeps_history, kind, &plan.context, kept);
-        match plan.updates.0.as_slice() {
-            [] if plan.inserts.0.iter().all(|text| text.versions.len() == 1) => {
-                Self { change: change(kind, "|"), versions: String::new() }
-            }
-            [Text { versions, .. }] if versions.len() == 1 && plan.inserts.0.is_empty() => {
-                let delta = versions.first().and_then(|version| version.former.as_ref());
-                let kept = delta.map(|(delta, _)| format!("{}|{}", delta.start(), delta.end()));
-                Self { change: change(kind, &kept.unwrap_or_default()), versions: String::new() }
-            }
-            _ if !keeps_history => Self { change: OFF.to_owned(), versions: String::new() },
-            _ => {
-                let texts = plan.updates.0.iter().chain(&plan.inserts.0);
-                let versions: Map<String, Value> = texts
-                    .map(|text| {
-                        let listed = text.versions.iter().map(NewVersion::listed).collect();
-                        (text.name.clone(), Value::Array(listed))
-                    })
-                    .collect();
-                Self { change: change("*", "|"), versions: Value::Object(versions).to_string() }
-            }
-        }
+    /// Of an edit whose texts have one version each; `kept` is the range of the former text that stays.
+    pub(super) fn of_edit(
+        keeps_history: bool,
+        context: &ChangeContext,
+        replaced: Option<&NewVersion>,
+    ) -> Self {
+        let kept = match replaced {
+            None => "|".to_owned(),
+            Some(version) => version
+                .former
+                .as_ref()
+                .map(|(delta, _)| format!("{}|{}", delta.start(), delta.end()))
+                .unwrap_or_default(),
+        };
+        Self { change: change_of(keeps_history, kind_of(context), context, &kept), versions: String::new() }
     }
+
+    /// Of an edit of several texts: the versions of each name.
+    pub(super) fn of_edits<'a>(
+        keeps_history: bool,
+        context: &ChangeContext,
+        texts: impl Iterator<Item = (&'a String, &'a [NewVersion])>,
+    ) -> Self {
+        if !keeps_history {
+            return Self { change: OFF.to_owned(), versions: String::new() };
+        }
+        let versions: Map<String, Value> = texts
+            .map(|(name, versions)| (name.clone(), versions.iter().map(NewVersion::listed).collect()))
+            .collect();
+        let change = change_of(keeps_history, "*", context, "|");
+        Self { change, versions: Value::Object(versions).to_string() }
+    }
+}
+
+/// The kind of the versions of an edit, where the triggers cannot know it.
+fn kind_of(context: &ChangeContext) -> &'static str {
+    if context.restores { VersionKind::Restored.as_str() } else { "" }
 }
 
 fn change_of(keeps_history: bool, kind: &str, context: &ChangeContext, kept: &str) -> String {

@@ -4,10 +4,10 @@ use memory_bank_core::error::StoreError;
 use memory_bank_core::identity::{NewOutsideToken, OutsideAdmission, Void};
 use memory_bank_core::limits;
 
-use super::{bytes, clean, unknown, word};
+use super::{bytes, clean, word};
 use crate::database::Database;
-use crate::identities::changed;
 use crate::keys::{limit, words};
+use crate::revocations::{changed, unknown};
 use crate::tenant::{Query, Value};
 
 const ADMIT: &str = "SELECT outcome, void_ids, void_hashes FROM app.oauth_admit_outside($1, $2, $3, $4, $5, $6, $7, $8, $9, \

@@ -1,6 +1,6 @@
 //! The layer in front of every route that needs a key: authentication, then rate limits; the reply reports both.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
@@ -14,24 +14,22 @@ use memory_bank_core::limiter::{Admission, Limiter, Origin, Verdict};
 use serde_json::json;
 
 use crate::http::addresses::network;
+use crate::http::api::root::ROOT;
 use crate::http::auth::{AuthError, Authenticated, OutsideToken, Presented, presented};
+use crate::http::client_address::client_address;
 use crate::http::invalidation::Invalidation;
 use crate::http::oauth::{Challenge, FirstSight, ServerUrl};
 use crate::http::shared::Shared;
-use crate::http::{api, forwarded, oauth, reply, unavailable};
+use crate::http::{oauth, reply, unavailable};
 use crate::mcp::errors::UNREACHABLE_RETRY;
 
 const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
 const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
 const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
-/// The other end of the connection that a request came over.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct PeerAddress(pub(crate) SocketAddr);
-
 pub(crate) async fn layer(State(shared): State<Arc<Shared>>, mut request: Request, next: Next) -> Response {
     let address = client_address(&request, shared.config.trust_proxy_hops);
-    let own_url = ServerUrl::of(&shared, &request);
+    let own_url = shared.oauth_url(&request);
     let (credential, is_console) = credential(&shared, &request);
     let (verdict, outcome) = admit(&shared, credential, address, own_url.as_ref()).await;
     let outcome = outcome.map(|known| Authenticated { is_console, ..known });
@@ -89,7 +87,7 @@ fn takes_tokens(request: &Request) -> bool {
 }
 
 fn is_api(request: &Request) -> bool {
-    request.uri().path().starts_with(api::ROOT)
+    request.uri().path().starts_with(ROOT)
 }
 
 fn is_mcp(request: &Request) -> bool {
@@ -329,41 +327,4 @@ fn set_rate_limit_headers(shared: &Shared, headers: &mut HeaderMap, verdict: &Ve
     headers.insert(LIMIT, HeaderValue::from(window.limit));
     headers.insert(REMAINING, HeaderValue::from(window.remaining));
     headers.insert(RESET, HeaderValue::from(reset));
-}
-
-/// The client's address: from the outermost trusted proxy, or the other end of the socket.
-pub(crate) fn client_address(request: &Request, hops: usize) -> Option<IpAddr> {
-    let socket = request.extensions().get::<PeerAddress>().map(|info| info.0.ip());
-    forwarded::address(request.headers(), hops).or(socket)
-}
-
-#[cfg(test)]
-mod tests {
-    use axum::body::Body;
-
-    use super::*;
-
-    fn address(forwarded: &[&str], hops: usize) -> Option<String> {
-        let mut request = Request::new(Body::empty());
-        for value in forwarded {
-            let value = HeaderValue::from_bytes(value.as_bytes()).unwrap();
-            request.headers_mut().append("x-forwarded-for", value);
-        }
-        request.extensions_mut().insert(PeerAddress(SocketAddr::from(([10, 0, 0, 9], 1))));
-        client_address(&request, hops).map(|address| address.to_string())
-    }
-
-    #[test]
-    fn the_client_address_is_the_one_seen_by_the_outermost_trusted_proxy() {
-        assert_eq!(address(&["1.1.1.1, 2.2.2.2"], 1).as_deref(), Some("2.2.2.2"));
-        assert_eq!(address(&["1.1.1.1", "2.2.2.2"], 2).as_deref(), Some("1.1.1.1"));
-        assert_eq!(address(&["1.1.1.1"], 0).as_deref(), Some("10.0.0.9"));
-        assert_eq!(address(&["1.1.1.1"], 2).as_deref(), Some("10.0.0.9"));
-        assert_eq!(address(&["1.1.1.1, 2.2.2.2:5678"], 1).as_deref(), Some("2.2.2.2"));
-        assert_eq!(address(&["1.1.1.1, [2001:db8::1]:443"], 1).as_deref(), Some("2001:db8::1"));
-        assert_eq!(address(&["nonsense"], 1).as_deref(), Some("10.0.0.9"));
-        assert_eq!(address(&["\u{e4}\u{fffd}, 2.2.2.2"], 1).as_deref(), Some("2.2.2.2"));
-        assert_eq!(address(&["\u{e4}, 1.1.1.1", "2.2.2.2"], 2).as_deref(), Some("1.1.1.1"));
-        assert_eq!(address(&[], 1).as_deref(), Some("10.0.0.9"));
-    }
 }

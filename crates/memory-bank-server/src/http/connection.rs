@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
-use crate::http::admission::PeerAddress;
+use crate::http::client_address::PeerAddress;
 use crate::http::config::{BUFFER_BYTES, CLOSE_GRACE, FIRST_REQUEST_TIMEOUT, MAX_CONCURRENT_REQUESTS};
 use crate::http::connection_registry::ConnectionSlot;
 use crate::http::connection_timeouts::{TimedOut, Watch, WatchedBody, WatchedStream};

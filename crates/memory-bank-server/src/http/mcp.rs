@@ -32,7 +32,7 @@ use crate::http::shared::Shared;
 use crate::http::{admission, body, notification_stream, oauth, requested_tools, sessions, sse_reply};
 use crate::mcp::message::{method, needs_health_check, reads_from_bank};
 use crate::mcp::{ToolOptions, apps};
-use crate::services::ReplyMemory;
+use crate::reply_memory::ReplyMemory;
 
 const EVENTS: &str = "text/event-stream";
 const BOTH_FORMS: &str = "application/json, text/event-stream";

@@ -12,6 +12,7 @@ mod auth;
 mod body;
 mod call_counters;
 mod call_outcome;
+mod client_address;
 mod config;
 mod connection;
 mod connection_registry;

@@ -20,7 +20,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::http::reply::{self, SERVER_BUSY};
-use crate::services::{NoMemory, ReplyMemory};
+use crate::reply_memory::{NoMemory, ReplyMemory};
 
 /// How long a request waits for memory before it is refused.
 const RESERVE_TIMEOUT: Duration = Duration::from_secs(5);

@@ -36,7 +36,7 @@ use crate::http::{admission, unavailable};
 use crate::mcp::message;
 use crate::mcp::{MemoryBankHandler, ObservedHandler, Observer, ToolOptions};
 use crate::outcome::Outcome;
-use crate::services::ReplyMemory;
+use crate::reply_memory::ReplyMemory;
 
 /// After how long a call checks whether the store still answers, and how often it checks again.
 const LOSS_CHECK: Duration = Duration::from_secs(3);

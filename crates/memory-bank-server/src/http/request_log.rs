@@ -15,7 +15,7 @@ use tracing::field::Empty;
 use uuid::Uuid;
 
 use crate::http::auth::presented;
-use crate::http::oauth::ServerUrl;
+use crate::http::client_address::client_address;
 use crate::http::origin::{Admitted, Refused};
 use crate::http::request_id::RequestId;
 use crate::http::routes::{method_name, needs_key, route_name};
@@ -44,13 +44,13 @@ pub(crate) async fn layer(State(shared): State<Arc<Shared>>, mut request: Reques
     let has_connections = request.version() <= Version::HTTP_11;
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
-    let address = admission::client_address(&request, shared.config.trust_proxy_hops);
+    let address = client_address(&request, shared.config.trust_proxy_hops);
     let route = route_name(request.extensions().get::<MatchedPath>().map(MatchedPath::as_str));
     let (refused, page) = match check_host(&shared, &request, route) {
         HostCheck::Passed => (None, None),
         HostCheck::Failed(refused) => (Some(refused), None),
         HostCheck::NeedsKey => {
-            let (key, own_url) = (presented(request.headers()), ServerUrl::of(&shared, &request));
+            let (key, own_url) = (presented(request.headers()), shared.oauth_url(&request));
             let has_key = admission::has_good_key(&shared, key, own_url.as_ref(), address).await;
             ((!has_key).then_some(Refused::Host), oauth::on_unknown_host(&shared, route, &method))
         }
@@ -66,7 +66,7 @@ pub(crate) async fn layer(State(shared): State<Arc<Shared>>, mut request: Reques
                 Some(refusal) => refusal,
                 None => page.unwrap_or_else(|| reply::error(StatusCode::FORBIDDEN, refused.text())),
             };
-            if path.starts_with(api::ROOT) { api::problem_of(refusal).await } else { refusal }
+            if path.starts_with(api::root::ROOT) { api::problem_of(refusal).await } else { refusal }
         }
         // Routes that need a key count by themselves, and monitoring is always answered.
         None if path.starts_with("/health") || needs_key(route, &method) => {

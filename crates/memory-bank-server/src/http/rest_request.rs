@@ -31,7 +31,8 @@ use crate::http::shared::Shared;
 use crate::http::{admission, etag, reply, store_fault};
 use crate::mcp::reading::NotRead;
 use crate::mcp::rights;
-use crate::services::{NoMemory, ReplyMemory, Services};
+use crate::reply_memory::{NoMemory, ReplyMemory};
+use crate::services::Services;
 
 /// The bytes of a list of members, keys, grants or rows of the audit log, beside a body.
 const ADMINISTRATION_BYTES: usize = 4 * 1024 * 1024;

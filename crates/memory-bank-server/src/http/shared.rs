@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use axum::extract::Request;
 use memory_bank_core::identity::{KeyStore, OAuthStore, ProjectAdministration};
 use memory_bank_core::limiter::{Limiter, MemoryLimiter};
 use tokio::sync::Semaphore;
@@ -20,7 +21,7 @@ use crate::http::in_flight::Calls;
 use crate::http::invalidation::InvalidationBus;
 use crate::http::local_console::LocalConsole;
 use crate::http::metrics::{Metrics, StorageState};
-use crate::http::oauth::{ClientDocuments, FirstSights, OpenIdProvider};
+use crate::http::oauth::{ClientDocuments, FirstSights, OpenIdProvider, ServerUrl};
 use crate::http::origin::OriginPolicy;
 use crate::http::probe::SharedProbe;
 use crate::http::redis::RedisState;
@@ -87,4 +88,20 @@ pub(crate) struct Shared {
     /// Cancelled when the server has stopped listening: streams without end close, and connections after their
     /// request.
     pub(crate) closing: CancellationToken,
+}
+
+impl Shared {
+    /// The server's own address for a request; none where OAuth is not offered.
+    pub(crate) fn oauth_url(&self, request: &Request) -> Option<ServerUrl> {
+        self.oauth.as_ref()?;
+        self.origins.own_origin(request).as_ref().and_then(ServerUrl::at)
+    }
+
+    /// The same for the console, which a server of a folder has, too, if its user has opened it.
+    pub(crate) fn console_url(&self, request: &Request) -> Option<ServerUrl> {
+        if self.oauth.is_none() && self.local_console.is_none() {
+            return None;
+        }
+        self.origins.own_origin(request).as_ref().and_then(ServerUrl::at)
+    }
 }

@@ -6,7 +6,7 @@ use rmcp::model::{ErrorCode, ErrorData};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::services::NoMemory;
+use crate::reply_memory::NoMemory;
 
 /// The call was cancelled. The SDKs use this code for errors of the transport.
 pub(crate) const CANCELLED: ErrorCode = ErrorCode(-32000);

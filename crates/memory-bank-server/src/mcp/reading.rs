@@ -12,7 +12,8 @@ use serde_json::{Map, Value, json};
 
 use crate::mcp::tools::{self, Failure, PastBank};
 pub(crate) use crate::mcp::tools::{LISTING_BYTES, survey};
-use crate::services::{NoMemory, Services};
+use crate::reply_memory::NoMemory;
+use crate::services::Services;
 
 /// Why there is no data.
 #[derive(Debug)]

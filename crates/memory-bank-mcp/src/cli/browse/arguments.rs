@@ -8,11 +8,6 @@ use serde_json::{Value, json};
 use super::screen::View;
 use crate::cli::server_address;
 
-/// The command line contradicts itself; the exit code is that of wrong arguments.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct UsageError(pub(crate) String);
-
 /// A command for people.
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum BrowseCommand {

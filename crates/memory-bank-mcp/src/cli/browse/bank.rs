@@ -6,13 +6,14 @@ use anyhow::bail;
 use memory_bank_core::error::StoreError;
 use serde_json::{Map, Value, json};
 
-use super::arguments::{BankOptions, BrowseCommand, UsageError};
+use super::arguments::{BankOptions, BrowseCommand};
 use super::folder::FolderBank;
 use crate::cli::clients::{DEFAULT_NAME, key_variable};
 use crate::cli::key_source;
 use crate::cli::options::GlobalOptions;
 use crate::cli::server_address;
 use crate::cli::tool_client::ToolClient;
+use crate::cli::usage_error::UsageError;
 use crate::config::command_variables::URL;
 
 /// How often a search is repeated while its index is being built, and the interval.

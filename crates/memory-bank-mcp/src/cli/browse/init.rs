@@ -6,7 +6,7 @@ use super::bank::CommandBank;
 use super::command_output::CommandOutput;
 use super::screen::{Screen, Style};
 use crate::cli::options::GlobalOptions;
-use crate::cli::setup;
+use crate::cli::setup::installed;
 
 /// Creates the bank of this project; what is there already stays.
 pub(super) async fn run(
@@ -38,7 +38,7 @@ pub(super) async fn run(
     if let Some(notice) = data.get("notice").and_then(Value::as_str) {
         screen.line(Style::Alert, notice);
     }
-    let next = if setup::is_done(global)? {
+    let next = if installed::has_agents(global)? {
         "Next: your assistants are connected; `memory-bank-mcp status` and `digest` show what is in it."
     } else {
         "Next: `memory-bank-mcp setup` connects your assistants; `memory-bank-mcp status` and `digest` show what is in it."

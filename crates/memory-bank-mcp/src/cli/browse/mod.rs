@@ -25,7 +25,7 @@ mod versions;
 
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use self::arguments::{BrowseCommand, UsageError};
+pub(crate) use self::arguments::BrowseCommand;
 use self::bank::CommandBank;
 use self::command_output::CommandOutput;
 use self::screen::{Screen, json_line};

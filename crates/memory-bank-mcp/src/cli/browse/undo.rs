@@ -2,12 +2,13 @@
 
 use serde_json::{Value, json};
 
-use super::arguments::{UndoArguments, UsageError};
+use super::arguments::UndoArguments;
 use super::bank::CommandBank;
 use super::command_output::CommandOutput;
 use super::history_call;
 use super::screen::{Screen, Style};
 use super::versions::{ABOUT_CHARS, about, text};
+use crate::cli::usage_error::UsageError;
 
 /// Undoes, or shows what would be done.
 pub(super) async fn run(

@@ -7,6 +7,7 @@ mod json_list;
 mod json_surrogates;
 mod splice;
 mod toml;
+mod toml_syntax;
 mod toml_values;
 
 use std::ops::Range;

@@ -1,24 +1,14 @@
 //! Entries in TOML. An entry is a table with a header of its own, added at the end, or a value where the servers are written as
 //! one; positions come from a parser.
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use memory_bank_core::compact_sort::CompactSort as _;
 use serde_json::{Map, Value};
-use toml_edit::{Document, Item, Key, Table};
+use toml_edit::{Item, Key, Table};
 
 use super::splice::splice;
+use super::toml_syntax::{inline, parse};
 use super::toml_values::{put_value, remove_value, value_span};
-
-pub(super) fn parse(text: &str) -> anyhow::Result<Document<&str>> {
-    // The error's own text quotes the line, which may contain a secret.
-    Document::parse(text).map_err(|error| {
-        let at = error
-            .span()
-            .and_then(|span| text.get(..span.start))
-            .map_or(1, |before| before.matches('\n').count() + 1);
-        anyhow::anyhow!("it is not valid TOML: line {at}: {}; fix it first", error.message().trim())
-    })
-}
 
 /// The entry of this name.
 pub(super) fn find(text: &str, section: &str, name: &str) -> anyhow::Result<Option<Value>> {
@@ -133,26 +123,6 @@ fn lines(section: &str, name: &str, entry: &Value) -> anyhow::Result<Vec<String>
         lines.push(format!("{} = {}", Key::new(member).display_repr(), inline(value)?));
     }
     Ok(lines)
-}
-
-/// The value on one line.
-pub(super) fn inline(value: &Value) -> anyhow::Result<String> {
-    Ok(match value {
-        Value::Null => bail!("TOML has no null"),
-        Value::Bool(value) => value.to_string(),
-        Value::Number(number) => number.to_string(),
-        Value::String(text) => toml_edit::Value::from(text.as_str()).to_string(),
-        Value::Array(items) => {
-            format!("[{}]", items.iter().map(inline).collect::<anyhow::Result<Vec<_>>>()?.join(", "))
-        }
-        Value::Object(members) => {
-            let members = members
-                .iter()
-                .map(|(name, value)| Ok(format!("{} = {}", Key::new(name).display_repr(), inline(value)?)))
-                .collect::<anyhow::Result<Vec<_>>>()?;
-            format!("{{ {} }}", members.join(", "))
-        }
-    })
 }
 
 /// Removes the table of the entry, with its subtables.

@@ -7,7 +7,7 @@ use serde_json::Value;
 use toml_edit::{InlineTable, Key};
 
 use super::splice::splice;
-use super::toml::{inline, parse};
+use super::toml_syntax::{inline, parse};
 
 /// Writes the entry as a value; `None` where neither it nor the section is one.
 pub(super) fn put_value(

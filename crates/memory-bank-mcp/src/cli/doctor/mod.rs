@@ -17,7 +17,7 @@ use clap::Args;
 
 use crate::cli::options::GlobalOptions;
 use crate::cli::output::Output;
-use crate::cli::setup;
+use crate::cli::setup::installed;
 use crate::config::{self, Settings};
 use findings::{Findings, Level};
 
@@ -68,7 +68,7 @@ pub(crate) async fn findings_of_stdio(global: &GlobalOptions) -> Findings {
 /// Reports the files that have the hooks of agents. Without hooks everything else works.
 fn report_hooks(global: &GlobalOptions, findings: &mut Findings) {
     let check = "hooks";
-    match setup::files_with_hooks(global) {
+    match installed::files_with_hooks(global) {
         Err(error) => findings.warning(check, format!("{error:#}"), "name the project with `--path`"),
         Ok(files) if files.is_empty() => {
             findings.ok(check, "not installed for any agent; `memory-bank-mcp setup` installs them");

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use memory_bank_core::identity::PlainKey;
 
+use super::file_plan::{Plan, Step, Target};
 use super::hooks::{self, Unavailable};
-use super::plan::{Plan, Step, Target, plan};
+use super::plan::plan;
 use super::records::{Part, Record, Records, Replaced};
 use super::remove::remove_entry;
 use super::replaced;

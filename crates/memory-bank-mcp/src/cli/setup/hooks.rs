@@ -7,9 +7,9 @@ use anyhow::ensure;
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
+use super::file_plan::{Plan, Step, Target, resolve};
 use super::notice;
 use super::ownership::{self, Ownership};
-use super::plan::{Plan, Step, Target, resolve};
 use super::records::{Part, Record, Records};
 use super::run::Run;
 use crate::cli::clients::{Client, HookContent, HookServer, Place, Scope, installed_program, key_variable};

@@ -1,14 +1,16 @@
 //! `setup`: finds the agents on this machine, shows the change of their files, asks, writes, checks the result, and removes
 //! it again with `--remove`.
 //!
-//! `run.rs` has the options, `plan.rs` plans the change of one file, `apply.rs` confirms and writes it, `remove.rs` undoes
+//! `run.rs` has the options, `plan.rs` plans the change of one file (`file_plan.rs`), `apply.rs` confirms and writes it, `remove.rs` undoes
 //! it, `records.rs` stores the written parts, `replaced.rs` the entries of others that were replaced. Each agent is one
-//! [`plan::Target`] with one file. Its hooks are a further target, which `hooks.rs` plans, and which is shown, written, recorded
+//! [`file_plan::Target`] with one file. Its hooks are a further target, which `hooks.rs` plans, and which is shown, written, recorded
 //! and removed in the same way; `ownership.rs` separates those of several names in one file.
 
 mod apply;
 mod check;
+mod file_plan;
 mod hooks;
+pub(crate) mod installed;
 mod masks;
 mod notice;
 mod ownership;
@@ -23,13 +25,12 @@ mod show;
 pub(crate) use self::run::SetupOptions;
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use memory_bank_core::identity::PlainKey;
 
-use self::plan::Target;
-use self::records::{Part, Records};
+use self::file_plan::Target;
+use self::records::Part;
 use self::report::Report;
 use self::run::{Confirm, Run};
 use crate::cli::client_config::project_folder;
@@ -126,22 +127,6 @@ fn key(run: &Run<'_>) -> anyhow::Result<Option<PlainKey>> {
         "The API key for {url} is written only into your own files, which others cannot read then."
     ))?;
     key_source::from_prompt(&format!("API key (hidden; leave it empty to set {variable} yourself): "))
-}
-
-/// Whether `setup` has connected an agent of this machine.
-///
-/// # Errors
-/// Its records cannot be read.
-pub(crate) fn is_done(global: &GlobalOptions) -> anyhow::Result<bool> {
-    Ok(!Records::open(&global.state_folder()?, false)?.all().is_empty())
-}
-
-/// The files that have the hooks of agents for this project.
-///
-/// # Errors
-/// The folder of the project cannot be determined.
-pub(crate) fn files_with_hooks(global: &GlobalOptions) -> anyhow::Result<Vec<PathBuf>> {
-    Ok(hooks::installed(&global.project()?, &Place::of_this_machine()))
 }
 
 /// The files to write.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use memory_bank_core::caller::UNKNOWN_USER;
 
-use super::plan::Target;
+use super::file_plan::Target;
 use super::run::Run;
 use crate::cli::clients::{HookServer, Scope, Server, installed_program};
 

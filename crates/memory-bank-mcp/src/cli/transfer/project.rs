@@ -13,7 +13,7 @@ use memory_bank_postgres::{Database, OperatorAction, PostgresBank};
 use memory_bank_server::http::Redis;
 use serde_json::json;
 
-use crate::cli::admin;
+use crate::cli::database_advice::with_advice;
 use crate::config::{self, RedisSettings, Settings};
 use crate::database;
 
@@ -44,7 +44,7 @@ pub(super) async fn open(arguments: &ProjectArguments, right: Right) -> anyhow::
     };
     let database = database::connect(database_settings, Arc::new(NoSink)).await?;
     database::require_owner(&database, database_settings).await?;
-    let caller = member_caller(&database, arguments, right).await.map_err(admin::with_advice)?;
+    let caller = member_caller(&database, arguments, right).await.map_err(with_advice)?;
     let bank = PostgresBank::new(database.clone(), arguments.project.clone());
     Ok(OpenedProject { redis: settings.redis, database, bank, caller })
 }

@@ -17,6 +17,7 @@ pub(crate) mod origins;
 pub(crate) mod picture;
 mod problem;
 mod queries;
+pub(crate) mod root;
 pub(crate) mod search;
 pub(crate) mod session;
 pub(crate) mod sessions;
@@ -29,9 +30,6 @@ use axum::routing::{delete, get, patch, post};
 
 pub(crate) use self::problem::{Problem, layer as problems, problem_of};
 use crate::http::shared::Shared;
-
-/// The beginning of the paths.
-pub(crate) const ROOT: &str = "/api/v1/";
 
 /// Their paths are also in `http::routes`.
 pub(crate) fn routes() -> Router<Arc<Shared>> {

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use crate::http::api::ROOT;
+use crate::http::api::root::ROOT;
 use crate::http::content_type::is_json;
 
 /// The longest refusal, in bytes.

@@ -18,7 +18,6 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::http::auth::AuthError;
-use crate::http::oauth::openid::OUTCOMES;
 use crate::http::origin::Refused;
 use crate::outcome::Outcome;
 pub(crate) use gauges::Reading;
@@ -94,6 +93,9 @@ where
     registry.register_with_unit(name, help, Unit::Seconds, durations.clone());
     durations
 }
+
+/// How a sign-in with the OpenID provider can end.
+const SIGN_IN_OUTCOMES: [&str; 5] = ["signed_in", "refused_by_user", "invalid", "no_access", "unavailable"];
 
 /// A limit that was reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -224,7 +226,7 @@ impl Metrics {
         for kind in [Refused::Host, Refused::Origin] {
             drop(self.refused.get_or_create(&Kind { kind: refused_name(kind) }));
         }
-        for outcome in OUTCOMES {
+        for outcome in SIGN_IN_OUTCOMES {
             drop(self.openid_sign_ins.get_or_create(&SignIn { outcome }));
         }
         for limit in Limit::ALL {

@@ -15,12 +15,12 @@ use memory_bank_core::identity::{
 
 use crate::http::oauth::consent_page::{self, TERMS};
 use crate::http::oauth::cookie::Purpose;
+use crate::http::oauth::expiry::after;
 use crate::http::oauth::form::{self, Form};
 use crate::http::oauth::page::{onward, problem, see_other};
 use crate::http::oauth::page_request::{PageRequest, failed, stale};
 use crate::http::oauth::reply::ErrorCode;
 use crate::http::oauth::request::{AuthorizationRequest, Invalid};
-use crate::http::oauth::token::after;
 use crate::http::oauth::{openid, redirect_uri};
 use crate::http::shared::Shared;
 

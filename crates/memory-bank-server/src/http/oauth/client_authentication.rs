@@ -9,11 +9,11 @@ use memory_bank_core::identity::{ClientKeys, KeyHash, OAuthStore};
 use url::Url;
 
 use crate::http::oauth::attempts::DocumentGate;
+use crate::http::oauth::expiry::after;
 use crate::http::oauth::form::Form;
 use crate::http::oauth::issuer::{Assertion, PublicKey, key_set};
 use crate::http::oauth::reply::{ErrorCode, error, unavailable};
-use crate::http::oauth::token::after;
-use crate::http::oauth::{ServerUrl, client_document};
+use crate::http::oauth::{ServerUrl, document_address};
 use crate::http::shared::Shared;
 
 /// The type of an assertion that is a JWT.
@@ -92,7 +92,7 @@ impl Place<'_> {
     async fn keys(&self, client_id: &str, key_id: Option<&str>) -> Result<Vec<PublicKey>, Response> {
         let gate = DocumentGate { shared: self.shared, address: self.address };
         let documents = &self.shared.client_documents;
-        let keys = match client_document::address(client_id) {
+        let keys = match document_address::address(client_id) {
             Some(address) => documents.get(&address, &gate).await.map_err(retry)?.keys.clone(),
             None => {
                 let client = self.store.client(client_id).await;

@@ -4,7 +4,7 @@ use memory_bank_core::identity::ClientKeys;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::http::oauth::client_document;
+use crate::http::oauth::document_address;
 use crate::http::oauth::issuer::key_set;
 
 /// The only method of authentication beside none.
@@ -46,7 +46,7 @@ impl Authentication {
                 keys.map(Some).ok_or("`jwks` has no key with a `kid` that can be used")
             }
             (None, Some(address)) => {
-                let address = client_document::address(address).ok_or("`jwks_uri` cannot be used")?;
+                let address = document_address::address(address).ok_or("`jwks_uri` cannot be used")?;
                 Ok(Some(ClientKeys::Address(address.into())))
             }
             _ => Err("`private_key_jwt` needs either `jwks` or `jwks_uri`"),

@@ -9,7 +9,7 @@ use url::Url;
 use crate::http::oauth::cookie::{Purpose, form_token};
 use crate::http::oauth::page::{alert, escape, page};
 use crate::http::oauth::request::AuthorizationRequest;
-use crate::http::oauth::{client_document, openid, redirect_uri};
+use crate::http::oauth::{document_address, openid, redirect_uri};
 use crate::http::shared::Shared;
 
 /// How long a grant lasts, as the form offers it: value, text, days.
@@ -99,7 +99,7 @@ pub(super) fn consent(
 
 /// Where a client describes itself: the one part of it that somebody must control.
 fn described(authorization: &AuthorizationRequest) -> String {
-    let address = client_document::address(&authorization.client_id);
+    let address = document_address::address(&authorization.client_id);
     let host = address.as_ref().and_then(Url::host_str);
     host.map_or_else(String::new, |host| format!("<dt>Described at</dt><dd>{}</dd>", escape(host)))
 }

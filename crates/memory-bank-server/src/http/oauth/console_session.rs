@@ -7,6 +7,7 @@
 //! the half that the page sends in a header; so the header is also what shows that a request comes from the console's own
 //! page.
 
+mod credentials;
 mod local_session;
 mod provider_sign_in;
 
@@ -15,92 +16,41 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::response::{IntoResponse, Response};
-use http::header::ORIGIN;
-use http::{HeaderMap, HeaderName, StatusCode};
+use axum::response::Response;
+use http::StatusCode;
 use jiff::Timestamp;
 use memory_bank_core::caller::{KeyId, Right};
-use memory_bank_core::clock::Entropy;
 use memory_bank_core::error::StoreError;
 use memory_bank_core::identity::{
     Consent, DEFAULT_RATE_LIMIT, Exchange, KeyHash, Membership, NewCode, NewGrant, NewTokens, PlainToken,
     Presentation, SignedIn, TokenKind,
 };
 use memory_bank_core::limiter::AttemptKind;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
+use self::credentials::{
+    BODY_BYTES, Given, Halves, SESSION_SECONDS, closed, is_own_page, opened, session_of,
+};
 use crate::http::body::read_object_reserved;
-use crate::http::oauth::cookie::{self, Purpose, SameSite};
+use crate::http::oauth::cookie::Purpose;
+use crate::http::oauth::expiry::after;
 use crate::http::oauth::page_request::{PageRequest, sign_in_secret};
-use crate::http::oauth::token::{after, evict};
-use crate::http::oauth::{ServerUrl, attempts, pkce};
+use crate::http::oauth::token::evict;
+use crate::http::oauth::{attempts, pkce};
 use crate::http::reply;
 use crate::http::reply_budget::Holder;
 use crate::http::shared::Shared;
 use crate::mcp::errors::UNREACHABLE_RETRY;
 
-/// The header with the half that the page has.
-pub(crate) const HEADER: HeaderName = HeaderName::from_static("x-console-token");
 /// The console as a client. No application can register under this id, since ids are made by the server.
 const CLIENT_ID: &str = "memory-bank-console";
 const CLIENT_NAME: &str = "Web console";
-/// How long a session lasts, in seconds.
-const SESSION_SECONDS: u32 = 12 * 3600;
-/// The longest body of a sign-in, in bytes.
-const BODY_BYTES: usize = 8 * 1024;
 /// How long the code lives that is redeemed at once.
 const CODE_LIFE: Duration = Duration::from_secs(60);
 /// A page makes several requests, and a search makes one at each pause of typing.
 const RATE_LIMIT: u32 = 4 * DEFAULT_RATE_LIMIT;
 
 pub(crate) use self::provider_sign_in::{begin as begin_with_provider, offer as offered_provider};
-
-/// What the console sends to sign in.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct Given {
-    /// A key or a login code.
-    secret: Option<String>,
-    /// The project, for a user who has signed in and has several.
-    project: Option<String>,
-    /// `true` for a user who has just signed in with an OpenID provider.
-    #[serde(default)]
-    signed_in: bool,
-}
-
-/// The name of the cookie of a session. With `__Host-` a browser takes it from this host alone, over https.
-fn cookie_name(server: &ServerUrl) -> &'static str {
-    if server.is_https() { "__Host-mbmcp-console" } else { "mbmcp-console" }
-}
-
-/// Both halves of what opens a session.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Halves {
-    cookie: PlainToken,
-    page: PlainToken,
-}
-
-impl Halves {
-    fn generate(entropy: &dyn Entropy) -> Self {
-        let [cookie, page] = [(); 2].map(|()| PlainToken::generate(TokenKind::SignIn, entropy));
-        Self { cookie, page }
-    }
-
-    /// The hash by which the database knows the session.
-    fn hash(&self) -> KeyHash {
-        self.hash_for("console")
-    }
-
-    /// The hash by which it knows the grant, as that of a refresh token, which ends it. A session is never refreshed.
-    fn grant_hash(&self) -> KeyHash {
-        self.hash_for("grant of the console")
-    }
-
-    fn hash_for(&self, purpose: &str) -> KeyHash {
-        KeyHash::of(format!("{purpose}\n{}\n{}", self.cookie.expose(), self.page.expose()).as_bytes())
-    }
-}
 
 /// The hash by which it knows a user who has yet to choose a project.
 fn choice_hash(cookie: &PlainToken) -> KeyHash {
@@ -109,23 +59,8 @@ fn choice_hash(cookie: &PlainToken) -> KeyHash {
 
 /// The session that a request presents; none without one of its halves, or for a page of another site.
 pub(crate) fn presented(shared: &Shared, request: &Request) -> Option<KeyHash> {
-    let server = ServerUrl::of_console(shared, request)?;
+    let server = shared.console_url(request)?;
     session_of(request.headers(), &server).map(|halves| halves.hash())
-}
-
-fn session_of(headers: &HeaderMap, server: &ServerUrl) -> Option<Halves> {
-    if !is_own_page(headers, server) {
-        return None;
-    }
-    let page = PlainToken::parse(TokenKind::SignIn, headers.get(HEADER)?.to_str().ok()?)?;
-    Some(Halves { cookie: cookie::token(headers, cookie_name(server))?, page })
-}
-
-/// Whether a request comes from a page of this server, as far as the browser reports it.
-fn is_own_page(headers: &HeaderMap, server: &ServerUrl) -> bool {
-    let site = headers.get("sec-fetch-site").map(|site| site == "same-origin");
-    let origin = headers.get(ORIGIN).map(|origin| origin == server.issuer());
-    site != Some(false) && origin != Some(false)
 }
 
 /// `POST /app/session`: signs a user in.
@@ -169,13 +104,6 @@ pub(crate) async fn close(State(shared): State<Arc<Shared>>, request: Request) -
         }
         Err(failure) => unavailable(&failure),
     }
-}
-
-/// The reply to a user who has signed out.
-fn closed(server: &ServerUrl) -> Response {
-    let mut response = StatusCode::NO_CONTENT.into_response();
-    cookie::set(&mut response, server, (cookie_name(server), ""), 0, SameSite::Strict);
-    response
 }
 
 /// A request of a page of this server, where signing in is possible.
@@ -349,15 +277,6 @@ impl PageRequest {
     }
 }
 
-/// The reply to a user who has signed in.
-fn opened(server: &ServerUrl, halves: &Halves, user_name: &str, project: &str) -> Response {
-    let body = json!({"token": halves.page.expose(), "user": user_name, "project": project});
-    let mut response = reply::json(StatusCode::OK, &body);
-    let pair = (cookie_name(server), halves.cookie.expose());
-    cookie::set(&mut response, server, pair, SESSION_SECONDS, SameSite::Strict);
-    response
-}
-
 fn project(known: &Membership) -> Value {
     json!({"id": known.project.0.to_string(), "slug": known.slug, "name": known.name, "role": known.role.as_str()})
 }
@@ -370,44 +289,4 @@ fn unavailable(failure: &StoreError) -> Response {
     tracing::error!(error = %failure, "the sign-in of the console could not use the store");
     let text = "the server cannot reach its database at the moment; try again in a few seconds";
     reply::with_retry_after(reply::error(StatusCode::SERVICE_UNAVAILABLE, text), UNREACHABLE_RETRY)
-}
-
-#[cfg(test)]
-mod tests {
-    use http::HeaderValue;
-    use http::header::COOKIE;
-    use memory_bank_core::clock::SystemEntropy;
-
-    use super::*;
-    use crate::http::origin::Place;
-
-    #[test]
-    fn a_session_needs_both_halves_and_a_page_of_this_server() {
-        let server = ServerUrl::at(&Place::parse("https://memory.example").unwrap()).unwrap();
-        let [cookie, page] = [(); 2].map(|()| PlainToken::generate(TokenKind::SignIn, &SystemEntropy));
-        let text = |text: &str| HeaderValue::from_str(text).unwrap();
-        let both = HeaderMap::from_iter([
-            (COOKIE, text(&format!("__Host-mbmcp-console={}", cookie.expose()))),
-            (HEADER, text(page.expose())),
-        ]);
-        let halves = Halves { cookie: cookie.clone(), page: page.clone() };
-        assert_eq!(session_of(&both, &server).as_ref(), Some(&halves));
-        for missing in [COOKIE, HEADER] {
-            let mut half = both.clone();
-            half.remove(missing);
-            assert_eq!(session_of(&half, &server), None);
-        }
-        for (name, value) in [("sec-fetch-site", "same-site"), ("origin", "https://memory.example:8443")] {
-            let mut foreign = both.clone();
-            foreign.insert(HeaderName::from_static(name), text(value));
-            assert_eq!(session_of(&foreign, &server), None, "{value}");
-        }
-        let mut own = both;
-        own.insert(HeaderName::from_static("sec-fetch-site"), text("same-origin"));
-        own.insert(ORIGIN, text("https://memory.example"));
-        assert_eq!(session_of(&own, &server).as_ref(), Some(&halves));
-        let exchanged = Halves { cookie: page, page: cookie };
-        assert_ne!(halves.hash(), exchanged.hash());
-        assert_ne!(halves.hash(), halves.grant_hash());
-    }
 }

@@ -7,77 +7,30 @@ use std::time::Duration;
 use jiff::Timestamp;
 use memory_bank_core::caller::{KeyId, Rights};
 use memory_bank_core::identity::{
-    DEFAULT_RATE_LIMIT, KeyHash, Mapped, MappingSource, NewOutsideToken, OutsideAdmission, OutsideUser,
-    VerifiedClaims,
+    DEFAULT_RATE_LIMIT, Mapped, MappingSource, NewOutsideToken, OutsideAdmission, OutsideUser, VerifiedClaims,
 };
-use memory_bank_core::limiter::{Admission, Limiter, MemoryLimiter, Origin, Verdict};
-use quick_cache::sync::Cache;
+use memory_bank_core::limiter::{Admission, Limiter, Origin, Verdict};
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::http::auth::{AuthError, Authenticated, OutsideToken, Turns};
+use crate::http::auth::{AuthError, Authenticated, OutsideToken};
 use crate::http::invalidation::Invalidation;
-use crate::http::oauth::issuer::{Claims, IssuerSettings, OutsideIssuer, Untrusted};
+use crate::http::oauth::first_sights::{FirstSights, is_due};
+use crate::http::oauth::issuer::{Claims, Untrusted};
 use crate::http::oauth::names::clean_name;
 use crate::http::oauth::server_url::ServerUrl;
 use crate::http::shared::Shared;
 
 /// How long a row lives, at most; then the claims are mapped again.
 const ROW_LIFE: Duration = Duration::from_secs(3600);
-/// How long a verification counts in this process.
-const VERIFIED_FOR: Duration = Duration::from_secs(600);
-/// How many verifications are remembered.
-const VERIFIED: usize = 20_000;
-/// How long before its end it is renewed.
-const RENEWED_BEFORE: Duration = Duration::from_secs(180);
 /// The most rows for a user of the issuer, per minute.
 const MOST_ROWS: u32 = 30;
-
-/// The dependencies of tokens of the outside issuer.
-pub(crate) struct FirstSights {
-    issuer: OutsideIssuer,
-    /// Counts new rows of a user.
-    rows: MemoryLimiter,
-    /// First sights in flight.
-    turns: Turns<()>,
-    /// When this process verified a token.
-    verified: Cache<KeyHash, Instant>,
-}
-
-impl FirstSights {
-    pub(crate) fn new(settings: IssuerSettings, rows: MemoryLimiter) -> Self {
-        Self {
-            issuer: OutsideIssuer::new(settings),
-            rows,
-            turns: Turns::default(),
-            verified: Cache::new(VERIFIED),
-        }
-    }
-
-    /// Whether a known token needs no other look: it was verified a while ago, and its row does not end soon.
-    pub(crate) fn is_settled(&self, known: &Authenticated, now: Timestamp) -> bool {
-        self.verified.get(&known.hash).is_some_and(|at| at.elapsed() < VERIFIED_FOR) && !is_due(known, now)
-    }
-
-    /// The issuer, if clients are led to it.
-    pub(super) fn listed_issuer(&self) -> Option<&str> {
-        let settings = self.issuer.settings();
-        settings.is_listed.then_some(settings.issuer.as_str())
-    }
-}
 
 /// The result of a first sight.
 pub(crate) enum FirstSight {
     Is(Result<Authenticated, AuthError>),
     TooMany(Verdict),
-}
-
-/// Whether the row of a token ends soon.
-fn is_due(known: &Authenticated, now: Timestamp) -> bool {
-    known
-        .expires_at
-        .is_some_and(|at| at.duration_since(now).as_secs() < RENEWED_BEFORE.as_secs().cast_signed())
 }
 
 /// Verifies a token, and looks it up or makes its row. `known` is what this process knows of it.

@@ -51,7 +51,7 @@ pub(crate) async fn authorization_server(State(shared): State<Arc<Shared>>, requ
 }
 
 fn described(shared: &Shared, request: &Request, body: impl FnOnce(&ServerUrl) -> Value) -> Response {
-    match ServerUrl::of(shared, request) {
+    match shared.oauth_url(request) {
         Some(server) => reply::json(StatusCode::OK, &body(&server)),
         None => reply::error(StatusCode::NOT_FOUND, "Not found"),
     }

@@ -12,7 +12,10 @@ mod client_keys;
 mod consent_page;
 pub(crate) mod console_session;
 mod cookie;
+mod document_address;
+mod expiry;
 mod first_sight;
+mod first_sights;
 mod form;
 mod grants;
 pub(crate) mod issuer;
@@ -39,7 +42,8 @@ pub(crate) use self::challenge::{
     Challenge, complete as complete_challenge, insufficient_scope, missing_right,
 };
 pub(crate) use self::client_fetch::ClientDocuments;
-pub(crate) use self::first_sight::{FirstSight, FirstSights, first_sight};
+pub(crate) use self::first_sight::{FirstSight, first_sight};
+pub(crate) use self::first_sights::FirstSights;
 pub(crate) use self::issuer::OpenIdProvider;
 pub use self::issuer::{IssuerFacts, IssuerSettings, OpenIdSettings};
 pub(crate) use self::network::Internet;

@@ -25,9 +25,6 @@ use crate::http::shared::Shared;
 pub(in crate::http) const CALLBACK: &str = "/oauth/openid/callback";
 /// The parameter of a request whose user wants to be somebody else.
 const SWITCH: &str = "mbmcp_switch";
-/// How a sign-in ended, in the metrics.
-pub(crate) const OUTCOMES: [&str; 5] =
-    ["signed_in", "refused_by_user", "invalid", "no_access", "unavailable"];
 
 /// The part of a page that offers the provider; nothing without one.
 pub(super) fn offer(shared: &Shared, cookie: &PlainToken, purpose: &Purpose) -> String {

@@ -13,12 +13,12 @@ use memory_bank_core::error::StoreError;
 use memory_bank_core::identity::{LoginCode, OAuthStore, PlainKey, PlainToken, SignIn, SignedIn, TokenKind};
 use memory_bank_core::limiter::AttemptKind;
 
-use crate::http::admission::client_address;
+use crate::http::client_address::client_address;
 use crate::http::forwarded::{self, Scheme};
 use crate::http::oauth::cookie::{self, Purpose};
+use crate::http::oauth::expiry::after;
 use crate::http::oauth::form::Form;
 use crate::http::oauth::page::{problem, see_other};
-use crate::http::oauth::token::after;
 use crate::http::oauth::{ServerUrl, attempts};
 use crate::http::shared::Shared;
 
@@ -51,7 +51,7 @@ pub(crate) fn on_unknown_host(shared: &Shared, route: &str, method: &Method) -> 
 /// The page instead of the console where nobody can sign in to it.
 pub(crate) fn console_page_refusal(shared: &Shared, request: &Request) -> Option<Response> {
     if shared.local_console.is_some() {
-        let address = ServerUrl::of_console(shared, request);
+        let address = shared.console_url(request);
         return address.is_none().then(|| without_https(StatusCode::NOT_FOUND, None));
     }
     if shared.oauth.is_none() {
@@ -64,7 +64,7 @@ pub(crate) fn console_page_refusal(shared: &Shared, request: &Request) -> Option
 /// The server and the store of a request, where a user can sign in; else the page that says why not.
 fn offered(shared: &Shared, request: &Request) -> Result<(ServerUrl, Arc<dyn OAuthStore>), Box<Response>> {
     let scheme = forwarded::reported_scheme(request.headers(), shared.config.trust_proxy_hops);
-    match ServerUrl::of(shared, request).zip(shared.oauth.clone()) {
+    match shared.oauth_url(request).zip(shared.oauth.clone()) {
         Some((server, _)) if server.is_https() && scheme == Some(Scheme::Http) => {
             Err(Box::new(without_https(StatusCode::FORBIDDEN, Some(server.issuer()))))
         }

@@ -12,13 +12,13 @@ use memory_bank_core::limiter::AttemptKind;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::http::admission::client_address;
 use crate::http::body::read_object_reserved;
+use crate::http::client_address::client_address;
 use crate::http::oauth::client_keys::{Authentication, PRIVATE_KEY_JWT};
+use crate::http::oauth::expiry::after;
 use crate::http::oauth::names::clean_name;
 use crate::http::oauth::reply::{ErrorCode, error, not_offered, unavailable};
-use crate::http::oauth::token::after;
-use crate::http::oauth::{ServerUrl, attempts, redirect_uri};
+use crate::http::oauth::{attempts, redirect_uri};
 use crate::http::reply;
 use crate::http::reply_budget::Holder;
 use crate::http::shared::Shared;
@@ -47,7 +47,7 @@ struct Metadata {
 
 /// `POST /oauth/register`
 pub(crate) async fn register(State(shared): State<Arc<Shared>>, request: Request) -> Response {
-    let Some((_, store)) = ServerUrl::of(&shared, &request).zip(shared.oauth.clone()) else {
+    let Some((_, store)) = shared.oauth_url(&request).zip(shared.oauth.clone()) else {
         return not_offered();
     };
     let address = client_address(&request, shared.config.trust_proxy_hops);

@@ -10,7 +10,7 @@ use crate::http::oauth::challenge::FIRST_RIGHTS;
 use crate::http::oauth::form::Form;
 use crate::http::oauth::page_request::PageRequest;
 use crate::http::oauth::reply::ErrorCode;
-use crate::http::oauth::{ServerUrl, client_document, pkce, redirect_uri, scopes};
+use crate::http::oauth::{ServerUrl, document_address, pkce, redirect_uri, scopes};
 
 /// A valid request.
 #[derive(Debug, Clone)]
@@ -97,7 +97,7 @@ impl AuthorizationRequest {
 /// The client of an id.
 async fn client_of(client_id: &str, page: &PageRequest) -> Result<Client, Invalid> {
     // The name and the redirect URIs in a document are those of who controls its address.
-    if let Some(address) = client_document::address(client_id) {
+    if let Some(address) = document_address::address(client_id) {
         let gate = DocumentGate { shared: &page.shared, address: page.address };
         let known = page.shared.client_documents.get(&address, &gate).await;
         return known.map(|client| Client::clone(&client)).map_err(|why| Invalid::Untrusted(why.to_owned()));

@@ -1,10 +1,8 @@
 //! The addresses of this server in OAuth, all below the origin that its clients know it by.
 
-use axum::extract::Request;
 use url::Url;
 
 use crate::http::origin::Place;
-use crate::http::shared::Shared;
 
 /// The path of the well-known document about the resource.
 pub(super) const PROTECTED_RESOURCE: &str = "/.well-known/oauth-protected-resource";
@@ -17,22 +15,8 @@ pub(crate) struct ServerUrl {
 }
 
 impl ServerUrl {
-    /// The server's own address for a request; none where OAuth is not offered.
-    pub(crate) fn of(shared: &Shared, request: &Request) -> Option<Self> {
-        shared.oauth.as_ref()?;
-        shared.origins.own_origin(request).as_ref().and_then(Self::at)
-    }
-
-    /// The same for the console, which a server of a folder has, too, if its user has opened it.
-    pub(crate) fn of_console(shared: &Shared, request: &Request) -> Option<Self> {
-        if shared.oauth.is_none() && shared.local_console.is_none() {
-            return None;
-        }
-        shared.origins.own_origin(request).as_ref().and_then(Self::at)
-    }
-
     /// The server at a place; none where OAuth is not offered.
-    pub(super) fn at(place: &Place) -> Option<Self> {
+    pub(crate) fn at(place: &Place) -> Option<Self> {
         place.is_private().then(|| Self { origin: place.to_string() })
     }
 

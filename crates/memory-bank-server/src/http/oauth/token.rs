@@ -6,7 +6,6 @@ use std::time::Duration;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use jiff::{SignedDuration, Timestamp};
 use memory_bank_core::caller::{Right, Rights};
 use memory_bank_core::identity::{
     Exchange, Issued, KeyHash, NewTokens, OAuthStore, PlainToken, Presentation, Refusal, TokenKind, Void,
@@ -15,10 +14,11 @@ use memory_bank_core::limiter::AttemptKind;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::http::admission::client_address;
+use crate::http::client_address::client_address;
 use crate::http::invalidation::Invalidation;
 use crate::http::oauth::challenge::scope;
 use crate::http::oauth::client_authentication::{Place, Requester};
+use crate::http::oauth::expiry::after;
 use crate::http::oauth::form::{self, Form};
 use crate::http::oauth::reply::{ErrorCode, error, not_offered, unavailable};
 use crate::http::oauth::{ServerUrl, attempts, issuer, pkce, scopes};
@@ -98,7 +98,7 @@ pub(crate) async fn revoke(State(shared): State<Arc<Shared>>, request: Request) 
 }
 
 fn offered(shared: &Shared, request: &Request) -> Option<(ServerUrl, Arc<dyn OAuthStore>)> {
-    ServerUrl::of(shared, request).zip(shared.oauth.clone())
+    shared.oauth_url(request).zip(shared.oauth.clone())
 }
 
 /// Evicts the tokens of a grant here and on other replicas, and ends their streams.
@@ -243,9 +243,4 @@ impl Requested<'_> {
 
 fn successors(token: &PlainToken, salt: &[u8; 16]) -> [PlainToken; 2] {
     [TokenKind::Access, TokenKind::Refresh].map(|kind| token.successor(kind, salt))
-}
-
-/// A time after another; at the end of time the same.
-pub(super) fn after(now: Timestamp, life: Duration) -> Timestamp {
-    SignedDuration::try_from(life).ok().and_then(|life| now.checked_add(life).ok()).unwrap_or(now)
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::mcp::errors::{internal, key_void, no_memory, overloaded, unreachable};
-use crate::services::NoMemory;
+use crate::reply_memory::NoMemory;
 
 /// The text when a document tool finds no bank.
 pub(crate) const NO_BANK_FOR_DOCUMENTS: &str =

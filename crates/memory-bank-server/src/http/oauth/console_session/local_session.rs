@@ -9,11 +9,13 @@ use http::StatusCode;
 use memory_bank_core::identity::{PlainToken, TokenKind};
 use memory_bank_core::limiter::AttemptKind;
 
-use super::{BODY_BYTES, Given, Halves, SESSION_SECONDS, closed, is_own_page, opened, session_of};
-use crate::http::admission::client_address;
+use super::credentials::{
+    BODY_BYTES, Given, Halves, SESSION_SECONDS, closed, is_own_page, opened, session_of,
+};
 use crate::http::body::read_object_reserved;
+use crate::http::client_address::client_address;
 use crate::http::local_console::LocalConsole;
-use crate::http::oauth::token::after;
+use crate::http::oauth::expiry::after;
 use crate::http::oauth::{ServerUrl, attempts};
 use crate::http::reply;
 use crate::http::reply_budget::Holder;
@@ -66,7 +68,7 @@ pub(super) async fn close(shared: &Arc<Shared>, local: &LocalConsole, request: R
 }
 
 fn own_server(shared: &Shared, request: &Request) -> Option<ServerUrl> {
-    ServerUrl::of_console(shared, request).filter(|server| is_own_page(request.headers(), server))
+    shared.console_url(request).filter(|server| is_own_page(request.headers(), server))
 }
 
 fn not_of_this_page() -> Response {

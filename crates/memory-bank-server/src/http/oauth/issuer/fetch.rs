@@ -19,6 +19,7 @@ use tokio_util::task::AbortOnDropHandle;
 use url::{Host, Position, Url};
 
 use crate::http::oauth::client_fetch::Stream;
+use crate::http::oauth::issuer::fetch_address::{is_plain_here, may_fetch};
 use crate::http::oauth::network::connector;
 
 /// How long a document may take.
@@ -43,23 +44,6 @@ pub(super) struct Message {
     pub(super) authorization: Option<HeaderValue>,
     /// The form; without one the request is `GET`. It may contain a secret.
     pub(super) form: Option<String>,
-}
-
-/// Whether a document may be fetched: nobody on the way can change it.
-pub(super) fn may_fetch(address: &Url) -> bool {
-    let plain = address.username().is_empty() && address.password().is_none() && address.fragment().is_none();
-    plain && (address.scheme() == "https" && address.has_host() || is_plain_here(address))
-}
-
-/// Whether an address is of this machine, without encryption.
-pub(super) fn is_plain_here(address: &Url) -> bool {
-    address.scheme() == "http"
-        && match address.host() {
-            Some(Host::Domain(name)) => name == "localhost",
-            Some(Host::Ipv4(address)) => address.is_loopback(),
-            Some(Host::Ipv6(address)) => address.is_loopback(),
-            None => false,
-        }
 }
 
 /// The network.
@@ -191,30 +175,6 @@ mod tests {
         let mut text = format!("HTTP/1.1 {head}\r\ncontent-length: {}\r\n\r\n", body.len()).into_bytes();
         text.extend(body);
         text
-    }
-
-    #[test]
-    fn documents_come_over_https_or_from_this_machine() {
-        let may = |address: &str| may_fetch(&Url::parse(address).unwrap());
-        for address in [
-            "https://login.example.com/keys",
-            "http://localhost:8080/k",
-            "http://127.0.0.1/k",
-            "http://[::1]:1/k",
-        ] {
-            assert!(may(address), "{address}");
-        }
-        for address in [
-            "http://login.example.com/keys",
-            "http://10.0.0.1/keys",
-            "http://localhost.example.com/k",
-            "https://user:secret@login.example.com/keys",
-            "file:///etc/passwd",
-            "ftp://localhost/k",
-            "data:application/json,{}",
-        ] {
-            assert!(!may(address), "{address}");
-        }
     }
 
     #[tokio::test]

@@ -5,11 +5,13 @@
 
 mod assertion;
 mod fetch;
+mod fetch_address;
 mod id_token;
 mod inspection;
 mod provider;
 mod provider_metadata;
 mod published_keys;
+mod settings;
 mod signature;
 mod strict_json;
 mod token;
@@ -17,55 +19,20 @@ mod token_hash;
 
 use jiff::Timestamp;
 use memory_bank_core::caller::{Right, Rights};
-use memory_bank_core::identity::ClaimMapping;
 use url::Url;
 
 pub(crate) use self::assertion::Assertion;
 pub(super) use self::fetch::Web;
-use self::fetch::may_fetch;
 pub use self::inspection::IssuerFacts;
 pub use self::provider::OpenIdSettings;
 pub(crate) use self::provider::{Answer, NotSignedIn, OpenIdProvider, state};
 use self::published_keys::{NoKey, PublishedKeys};
+pub use self::settings::IssuerSettings;
 pub(crate) use self::signature::{Algorithm, PublicKey, key_set};
 pub(crate) use self::token::{Claims, has_form};
 use self::token::{Expected, Reason};
 pub(crate) use self::token_hash::token_hash;
 use crate::http::oauth::ServerUrl;
-
-/// The settings of an outside authorization server.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IssuerSettings {
-    /// Its issuer, exactly as it writes it.
-    pub issuer: String,
-    /// The audience of tokens for this server; the server's own address when absent.
-    pub audience: Option<String>,
-    /// The address of its keys; found by its metadata when absent.
-    pub keys: Option<String>,
-    /// The rights of a token whose scope names none of them.
-    pub default_rights: Rights,
-    /// The project of a token that names none.
-    pub project: Option<String>,
-    /// The projects and roles that claims of a token give to its user.
-    pub mapping: Option<ClaimMapping>,
-    /// Whether clients are led to it to sign in.
-    pub is_listed: bool,
-}
-
-impl IssuerSettings {
-    /// Whether a text can be an issuer: an address with https, or of this machine, without a query.
-    #[must_use]
-    pub fn is_issuer(text: &str) -> bool {
-        Url::parse(text).is_ok_and(|url| may_fetch(&url) && url.query().is_none())
-            && !text.ends_with(['?', '#'])
-    }
-
-    /// Whether a text can be the address of keys.
-    #[must_use]
-    pub fn is_keys_address(text: &str) -> bool {
-        Url::parse(text).is_ok_and(|url| may_fetch(&url))
-    }
-}
 
 /// An outside authorization server.
 pub(crate) struct OutsideIssuer {

@@ -9,7 +9,8 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use url::Url;
 
-use crate::http::oauth::issuer::fetch::{Fetch, Web, is_plain_here, may_fetch};
+use crate::http::oauth::issuer::fetch::{Fetch, Web};
+use crate::http::oauth::issuer::fetch_address::{is_plain_here, may_fetch};
 use crate::http::oauth::issuer::strict_json;
 
 /// How long metadata is used before it is fetched again.

@@ -10,7 +10,8 @@ use tokio::sync::{Mutex as Turn, OwnedMutexGuard};
 use tokio::time::Instant;
 use url::{Position, Url};
 
-use crate::http::oauth::issuer::fetch::{Fetch, is_plain_here, may_fetch};
+use crate::http::oauth::issuer::fetch::Fetch;
+use crate::http::oauth::issuer::fetch_address::{is_plain_here, may_fetch};
 use crate::http::oauth::issuer::provider_metadata::is_about;
 use crate::http::oauth::issuer::signature::{PublicKey, key_set};
 use crate::http::oauth::issuer::strict_json;

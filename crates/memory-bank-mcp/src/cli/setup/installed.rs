@@ -1,0 +1,24 @@
+//! What `setup` has written on this machine, for other commands.
+
+use std::path::PathBuf;
+
+use super::hooks;
+use super::records::Records;
+use crate::cli::clients::Place;
+use crate::cli::options::GlobalOptions;
+
+/// Whether `setup` has connected an agent of this machine.
+///
+/// # Errors
+/// Its records cannot be read.
+pub(crate) fn has_agents(global: &GlobalOptions) -> anyhow::Result<bool> {
+    Ok(!Records::open(&global.state_folder()?, false)?.all().is_empty())
+}
+
+/// The files that have the hooks of agents for this project.
+///
+/// # Errors
+/// The folder of the project cannot be determined.
+pub(crate) fn files_with_hooks(global: &GlobalOptions) -> anyhow::Result<Vec<PathBuf>> {
+    Ok(hooks::installed(&global.project()?, &Place::of_this_machine()))
+}

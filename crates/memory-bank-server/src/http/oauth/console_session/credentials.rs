@@ -1,0 +1,138 @@
+//! What opens a session of the console, and what presents it: a cookie, and a header of its page.
+
+use axum::response::{IntoResponse, Response};
+use http::header::ORIGIN;
+use http::{HeaderMap, HeaderName, StatusCode};
+use memory_bank_core::clock::Entropy;
+use memory_bank_core::identity::{KeyHash, PlainToken, TokenKind};
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::http::oauth::ServerUrl;
+use crate::http::oauth::cookie::{self, SameSite};
+use crate::http::reply;
+
+/// The header with the half that the page has.
+pub(crate) const HEADER: HeaderName = HeaderName::from_static("x-console-token");
+/// How long a session lasts, in seconds.
+pub(super) const SESSION_SECONDS: u32 = 12 * 3600;
+/// The longest body of a sign-in, in bytes.
+pub(super) const BODY_BYTES: usize = 8 * 1024;
+
+/// What the console sends to sign in.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct Given {
+    /// A key or a login code.
+    pub(super) secret: Option<String>,
+    /// The project, for a user who has signed in and has several.
+    pub(super) project: Option<String>,
+    /// `true` for a user who has just signed in with an OpenID provider.
+    #[serde(default)]
+    pub(super) signed_in: bool,
+}
+
+/// The name of the cookie of a session. With `__Host-` a browser takes it from this host alone, over https.
+fn cookie_name(server: &ServerUrl) -> &'static str {
+    if server.is_https() { "__Host-mbmcp-console" } else { "mbmcp-console" }
+}
+
+/// Both halves of what opens a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Halves {
+    cookie: PlainToken,
+    page: PlainToken,
+}
+
+impl Halves {
+    pub(super) fn generate(entropy: &dyn Entropy) -> Self {
+        let [cookie, page] = [(); 2].map(|()| PlainToken::generate(TokenKind::SignIn, entropy));
+        Self { cookie, page }
+    }
+
+    /// The hash by which the database knows the session.
+    pub(super) fn hash(&self) -> KeyHash {
+        self.hash_for("console")
+    }
+
+    /// The hash by which it knows the grant, as that of a refresh token, which ends it. A session is never refreshed.
+    pub(super) fn grant_hash(&self) -> KeyHash {
+        self.hash_for("grant of the console")
+    }
+
+    fn hash_for(&self, purpose: &str) -> KeyHash {
+        KeyHash::of(format!("{purpose}\n{}\n{}", self.cookie.expose(), self.page.expose()).as_bytes())
+    }
+}
+
+/// The session of a request; none without one of its halves, or for a page of another site.
+pub(super) fn session_of(headers: &HeaderMap, server: &ServerUrl) -> Option<Halves> {
+    if !is_own_page(headers, server) {
+        return None;
+    }
+    let page = PlainToken::parse(TokenKind::SignIn, headers.get(HEADER)?.to_str().ok()?)?;
+    Some(Halves { cookie: cookie::token(headers, cookie_name(server))?, page })
+}
+
+/// Whether a request comes from a page of this server, as far as the browser reports it.
+pub(super) fn is_own_page(headers: &HeaderMap, server: &ServerUrl) -> bool {
+    let site = headers.get("sec-fetch-site").map(|site| site == "same-origin");
+    let origin = headers.get(ORIGIN).map(|origin| origin == server.issuer());
+    site != Some(false) && origin != Some(false)
+}
+
+/// The reply to a user who has signed out.
+pub(super) fn closed(server: &ServerUrl) -> Response {
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    cookie::set(&mut response, server, (cookie_name(server), ""), 0, SameSite::Strict);
+    response
+}
+
+/// The reply to a user who has signed in.
+pub(super) fn opened(server: &ServerUrl, halves: &Halves, user_name: &str, project: &str) -> Response {
+    let body = json!({"token": halves.page.expose(), "user": user_name, "project": project});
+    let mut response = reply::json(StatusCode::OK, &body);
+    let pair = (cookie_name(server), halves.cookie.expose());
+    cookie::set(&mut response, server, pair, SESSION_SECONDS, SameSite::Strict);
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+    use http::header::COOKIE;
+    use memory_bank_core::clock::SystemEntropy;
+
+    use super::*;
+    use crate::http::origin::Place;
+
+    #[test]
+    fn a_session_needs_both_halves_and_a_page_of_this_server() {
+        let server = ServerUrl::at(&Place::parse("https://memory.example").unwrap()).unwrap();
+        let [cookie, page] = [(); 2].map(|()| PlainToken::generate(TokenKind::SignIn, &SystemEntropy));
+        let text = |text: &str| HeaderValue::from_str(text).unwrap();
+        let both = HeaderMap::from_iter([
+            (COOKIE, text(&format!("__Host-mbmcp-console={}", cookie.expose()))),
+            (HEADER, text(page.expose())),
+        ]);
+        let halves = Halves { cookie: cookie.clone(), page: page.clone() };
+        assert_eq!(session_of(&both, &server).as_ref(), Some(&halves));
+        for missing in [COOKIE, HEADER] {
+            let mut half = both.clone();
+            half.remove(missing);
+            assert_eq!(session_of(&half, &server), None);
+        }
+        for (name, value) in [("sec-fetch-site", "same-site"), ("origin", "https://memory.example:8443")] {
+            let mut foreign = both.clone();
+            foreign.insert(HeaderName::from_static(name), text(value));
+            assert_eq!(session_of(&foreign, &server), None, "{value}");
+        }
+        let mut own = both;
+        own.insert(HeaderName::from_static("sec-fetch-site"), text("same-origin"));
+        own.insert(ORIGIN, text("https://memory.example"));
+        assert_eq!(session_of(&own, &server).as_ref(), Some(&halves));
+        let exchanged = Halves { cookie: page, page: cookie };
+        assert_ne!(halves.hash(), exchanged.hash());
+        assert_ne!(halves.hash(), halves.grant_hash());
+    }
+}
