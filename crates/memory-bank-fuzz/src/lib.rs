@@ -10,6 +10,7 @@ mod history;
 mod input;
 mod messages;
 mod names;
+mod requests;
 mod search;
 
 /// A target: its name, which is that of its folder of inputs, and the function.
@@ -30,6 +31,7 @@ pub const TARGETS: &[Target] = &[
     ("archives", archives::archives),
     ("messages", messages::messages),
     ("arguments", messages::arguments),
+    ("requests", requests::requests),
 ];
 
 /// The target with this name.
