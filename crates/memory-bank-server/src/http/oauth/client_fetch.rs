@@ -22,7 +22,7 @@ use tokio_util::task::AbortOnDropHandle;
 use url::{Position, Url};
 
 use crate::http::oauth::client_document;
-use crate::http::oauth::issuer::{PublicKey, key_set};
+use crate::http::oauth::issuer::signature::{PublicKey, key_set};
 use crate::http::oauth::public_address::is_public;
 
 /// How long a document may take.

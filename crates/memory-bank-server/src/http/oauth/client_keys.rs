@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::http::oauth::document_address;
-use crate::http::oauth::issuer::key_set;
+use crate::http::oauth::issuer::signature::key_set;
 
 /// The only method of authentication beside none.
 pub(super) const PRIVATE_KEY_JWT: &str = "private_key_jwt";

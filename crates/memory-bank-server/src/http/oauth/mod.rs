@@ -5,6 +5,7 @@
 mod attempts;
 mod authorize;
 mod challenge;
+mod clean_up;
 mod client_authentication;
 mod client_document;
 mod client_fetch;
@@ -41,6 +42,7 @@ pub(crate) use self::challenge::FIRST_RIGHTS;
 pub(crate) use self::challenge::{
     Challenge, complete as complete_challenge, insufficient_scope, missing_right,
 };
+pub(crate) use self::clean_up::clean_up;
 pub(crate) use self::client_fetch::ClientDocuments;
 pub(crate) use self::first_sight::{FirstSight, first_sight};
 pub(crate) use self::first_sights::FirstSights;
@@ -53,8 +55,6 @@ pub(crate) use self::routes::routes;
 pub(crate) use self::server_url::ServerUrl;
 pub(crate) use self::token::{evict, evict_tokens_of};
 
-use crate::http::shared::Shared;
-
 /// The reply to a token on a route for keys: a key that a token made would outlive what its user can take back.
 pub(crate) const NOT_FOR_TOKENS: &str =
     "a token of OAuth cannot manage keys; send an API key in `X-API-Key` or `Authorization: Bearer`";
@@ -63,12 +63,4 @@ pub(crate) const NOT_FOR_TOKENS: &str =
 #[must_use]
 pub fn is_redirect_uri(text: &str) -> bool {
     redirect_uri::parse(text).is_some()
-}
-
-/// Removes expired rows; called periodically.
-pub(crate) async fn clean_up(shared: &Shared) {
-    let Some(store) = &shared.oauth else { return };
-    if let Err(error) = store.purge().await {
-        tracing::warn!(%error, "expired tokens could not be removed; retrying");
-    }
 }
