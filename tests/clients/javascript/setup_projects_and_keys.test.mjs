@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { mkdir, readdir, stat, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readdir, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import test from "node:test";
 import { promisify } from "node:util";
@@ -84,6 +84,7 @@ test("a user's file holds two keys under two names, closed to others", async (t)
   const machine = await newHome(t);
   const file = join(machine.home, ".cursor/mcp.json");
   await place(file, "{}\n");
+  await chmod(file, 0o664);
   for (const [name, key] of [["shop", KEY], ["blog", OTHER_KEY]]) {
     const keyFile = join(machine.home, `${name}.key`);
     await writeFile(keyFile, key);
@@ -96,8 +97,10 @@ test("a user's file holds two keys under two names, closed to others", async (t)
   assert.equal((await stat(file)).mode & 0o777, 0o600);
   await setup(machine, ["--remove", "--yes", "--name", "shop"]);
   assert.deepEqual(Object.keys(JSON.parse(await read(file)).mcpServers), ["blog"]);
+  assert.equal((await stat(file)).mode & 0o777, 0o600, "the other key is still there");
   await setup(machine, ["--remove", "--yes"]);
   assert.equal(await read(file), "{}\n");
+  assert.equal((await stat(file)).mode & 0o777, 0o664, "as it was before the first key");
 });
 
 test("a key is needed where the client reads it from its file alone", async (t) => {

@@ -19,6 +19,8 @@ pub(crate) enum FileAccess {
     PrivateIfNew,
     /// The file is readable for its owner only, since it contains a key.
     OwnerOnly,
+    /// The file gets these permission bits back, unless they were changed since [`Self::OwnerOnly`].
+    Reopened(u32),
 }
 
 /// The outcome of [`replace`].
@@ -142,7 +144,7 @@ pub(crate) fn replace(
     if before.is_some() {
         let metadata = std::fs::metadata(file)?;
         keep_owner(draft.as_file(), &metadata)?;
-        draft.as_file().set_permissions(permissions(&metadata, access == FileAccess::OwnerOnly))?;
+        draft.as_file().set_permissions(permissions(&metadata, access))?;
     }
     draft.as_file().sync_all()?;
     // A running client also writes its file.
@@ -210,17 +212,43 @@ fn keep_owner(draft: &std::fs::File, metadata: &std::fs::Metadata) -> anyhow::Re
     Ok(())
 }
 
-/// The file's permissions, without those of others if it contains a secret.
-fn permissions(metadata: &std::fs::Metadata, secret: bool) -> std::fs::Permissions {
+/// The permission bits of a file that others may use; none of other files, and on systems without such bits.
+pub(crate) fn open_mode(file: &Path) -> Option<u32> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::metadata(file).ok()?.permissions().mode() & ALL_BITS;
+        (mode != mode & OWNER_BITS).then_some(mode)
+    }
+    #[cfg(not(unix))]
+    {
+        let _all_the_same = file;
+        None
+    }
+}
+
+/// The permission bits, and those of them that the owner has.
+#[cfg(unix)]
+const ALL_BITS: u32 = 0o7777;
+#[cfg(unix)]
+const OWNER_BITS: u32 = 0o7700;
+
+/// The permissions of the replaced file, as `access` changes them.
+fn permissions(metadata: &std::fs::Metadata, access: FileAccess) -> std::fs::Permissions {
     #[cfg_attr(not(unix), expect(unused_mut, reason = "only Unix has bits to take away"))]
     let mut permissions = metadata.permissions();
     #[cfg(unix)]
-    if secret {
+    {
         use std::os::unix::fs::PermissionsExt;
-        permissions.set_mode(permissions.mode() & 0o7700);
+        let present = permissions.mode() & ALL_BITS;
+        match access {
+            FileAccess::OwnerOnly => permissions.set_mode(present & OWNER_BITS),
+            FileAccess::Reopened(mode) if present == mode & OWNER_BITS => permissions.set_mode(mode),
+            FileAccess::PublicIfNew | FileAccess::PrivateIfNew | FileAccess::Reopened(_) => {}
+        }
     }
     #[cfg(not(unix))]
-    let _all_the_same = secret;
+    let _all_the_same = access;
     permissions
 }
 
@@ -253,6 +281,12 @@ mod tests {
         assert_eq!(mode(), 0o664);
         replace(&file, "{  }", Some("{ }"), FileAccess::OwnerOnly).unwrap();
         assert_eq!(mode(), 0o600);
+        assert_eq!(open_mode(&file), None);
+        replace(&file, "{ }", Some("{  }"), FileAccess::Reopened(0o664)).unwrap();
+        assert_eq!((mode(), open_mode(&file)), (0o664, Some(0o664)));
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).unwrap();
+        replace(&file, "{}", Some("{ }"), FileAccess::Reopened(0o664)).unwrap();
+        assert_eq!(mode(), 0o640, "somebody has changed them since");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::report::{Item, Outcome, Report};
 use super::run::{ATTEMPTS, Confirm, Run, prompt};
 use super::show;
 use crate::cli::clients::Scope;
-use crate::cli::config_file::{self, ReplaceOutcome};
+use crate::cli::config_file::{self, FileAccess, ReplaceOutcome};
 use crate::cli::config_text::Format;
 use crate::cli::output::print_text;
 
@@ -243,6 +243,9 @@ fn write(
     let known = records.of(&plan.file, run.name(), plan.record.project.as_deref(), plan.record.part).cloned();
     let mut record = plan.record.clone();
     record.folders.extend(missing_folders(&plan.file));
+    if plan.access == FileAccess::OwnerOnly && plan.before.is_some() {
+        record.former_mode = record.former_mode.or_else(|| config_file::open_mode(&plan.file));
+    }
     if let (Step::Replace { .. }, Some(before)) = (&plan.step, &plan.before) {
         let copy = replaced::save_copy(&run.state, &plan.file, before)?;
         let saved = format!("The previous file was saved as {}", copy.display());

@@ -120,6 +120,7 @@ pub(super) fn plan(run: &Run<'_>, target: &Target, records: &Records) -> anyhow:
         folders: known.map(|known| known.folders.clone()).unwrap_or_default(),
         commands: wanted.iter().map(|command| ownership::hash(command)).collect(),
         replaced: known.and_then(|known| known.replaced_before(text)),
+        former_mode: known.and_then(|known| known.former_mode),
     };
     let access = match target.scope {
         Scope::User | Scope::Local => FileAccess::PrivateIfNew,

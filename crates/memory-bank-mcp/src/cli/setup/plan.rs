@@ -125,6 +125,7 @@ fn result(
         folders: known.map(|known| known.folders.clone()).unwrap_or_default(),
         commands: Vec::new(),
         replaced: known.and_then(|known| known.replaced_before(text)),
+        former_mode: known.and_then(|known| known.former_mode),
     };
     Ok((after, record))
 }

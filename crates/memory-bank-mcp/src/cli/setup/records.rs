@@ -91,6 +91,9 @@ pub(super) struct Record {
     /// The entry of somebody else that was replaced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) replaced: Option<Replaced>,
+    /// The permission bits that the file had before it got a key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) former_mode: Option<u32>,
 }
 
 /// An entry, or hooks, of somebody else that were replaced.
@@ -184,7 +187,7 @@ impl Records {
         self.save()
     }
 
-    /// Deletes the record of an entry. The next record of the same file inherits the section and file that were created for it,
+    /// Deletes the record of an entry. The next record of the same file inherits the section and file that were created for it, and the file's permissions,
     /// the next in the same folder the folders.
     pub(super) fn forget(&mut self, record: &Record) -> anyhow::Result<()> {
         self.entries.retain(|known| !known.is_of(record));
@@ -200,6 +203,7 @@ impl Records {
         }
         if let Some(next) = self.entries.iter_mut().find(|known| known.file == record.file) {
             next.existed &= record.existed;
+            next.former_mode = next.former_mode.or(record.former_mode);
         }
         for folder in &record.folders {
             let is_in_it =
@@ -295,6 +299,7 @@ mod tests {
             folders: Vec::new(),
             commands: Vec::new(),
             replaced: None,
+            former_mode: None,
         }
     }
 

@@ -67,6 +67,7 @@ fn copy_of(client: Option<Client>, record: &Record, records: &Records) -> Option
         additions: Vec::new(),
         existed: true,
         folders: Vec::new(),
+        former_mode: None,
         ..record.clone()
     })
 }
@@ -183,7 +184,7 @@ pub(super) fn remove_entry(
         if let Some((outcome, message)) = confirm_removal(run, record, &removal, changed)? {
             return Ok(Item { diff: Some(diff), ..item(outcome, message) });
         }
-        if write(&record.file, &before, &removal)? == ReplaceOutcome::Replaced {
+        if write(record, records, &before, &removal)? == ReplaceOutcome::Replaced {
             records.forget(record)?;
             remove_folders(record, records);
             if removal.gives_back {
@@ -280,9 +281,21 @@ fn confirm_removal(
     })
 }
 
-fn write(file: &Path, before: &str, removal: &Removal) -> anyhow::Result<ReplaceOutcome> {
+fn write(
+    record: &Record,
+    records: &Records,
+    before: &str,
+    removal: &Removal,
+) -> anyhow::Result<ReplaceOutcome> {
+    let file = &record.file;
     if !removal.deletes_file {
-        return config_file::replace(file, &removal.text, Some(before), FileAccess::PrivateIfNew);
+        // Another entry of ours in the file may have a key, too; its record inherits the permissions.
+        let is_last = records.all().iter().filter(|known| known.file == *file).count() <= 1;
+        let access = match record.former_mode {
+            Some(mode) if is_last => FileAccess::Reopened(mode),
+            _ => FileAccess::PrivateIfNew,
+        };
+        return config_file::replace(file, &removal.text, Some(before), access);
     }
     config_file::check_writable(file)?;
     if config_file::read(file)?.as_deref() != Some(before) {
