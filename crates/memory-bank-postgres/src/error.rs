@@ -53,6 +53,11 @@ pub(crate) fn is_conflict(error: &tokio_postgres::Error) -> bool {
     })
 }
 
+/// Whether the database ended a transaction because it and another one waited for each other.
+pub(crate) fn is_deadlock(error: &tokio_postgres::Error) -> bool {
+    error.code() == Some(&SqlState::T_R_DEADLOCK_DETECTED)
+}
+
 /// Whether an error concerns the request only, and not the connection: a void key, or a cancelled wait.
 pub(crate) fn is_caller_error(error: &tokio_postgres::Error) -> bool {
     error.code().is_some_and(|code| code.code() == KEY_VOID || is_passing(code))

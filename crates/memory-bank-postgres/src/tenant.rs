@@ -17,7 +17,9 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, Statement};
 
 use crate::database::Database;
-use crate::error::{breaks_connection, describe, is_conflict, is_connection_closed, store_error};
+use crate::error::{
+    breaks_connection, describe, is_conflict, is_connection_closed, is_deadlock, store_error,
+};
 use crate::pool::{ConnectionPool, Liveness};
 
 /// Time-out of one round trip. The database's own time-outs end a statement sooner, so this one applies only if
@@ -26,6 +28,9 @@ const ROUND_TRIP_TIMEOUT: Duration = Duration::from_secs(25);
 
 /// Time-out of one step of the transfer of a whole project.
 const TRANSFER_TIMEOUT: Duration = Duration::from_secs(330);
+
+/// How often a call is made that the database ends by a deadlock.
+const DEADLOCK_ATTEMPTS: u32 = 3;
 
 /// `set_config` with `true` is SET LOCAL with parameters: it ends with the transaction. An invalid context is refused
 /// here, also where the queries would match no row and so evaluate no policy.
@@ -292,11 +297,24 @@ impl Database {
         }
     }
 
-    /// Calls a function of schema `app` as the login role: one statement, its own transaction, one round trip.
+    /// Calls a function of schema `app` as the login role: one statement, its own transaction, one round trip. Of transactions that
+    /// wait for each other the database ends one, without any change; that one is called again.
+    pub(crate) async fn call(&self, query: Query<'_>) -> Result<Vec<Row>, CallError> {
+        for _ in 1..DEADLOCK_ATTEMPTS {
+            match self.call_once(&query).await {
+                Err(CallError::Database(error)) if is_deadlock(&error) => {
+                    tracing::debug!("a call was ended by a deadlock; calling again");
+                }
+                outcome => return outcome,
+            }
+        }
+        self.call_once(&query).await
+    }
+
     #[tracing::instrument(level = "debug", name = "postgresql call", skip_all, fields(
         otel.kind = "client", db.system.name = "postgresql"
     ))]
-    pub(crate) async fn call(&self, query: Query<'_>) -> Result<Vec<Row>, CallError> {
+    async fn call_once(&self, query: &Query<'_>) -> Result<Vec<Row>, CallError> {
         let connection = ConnectionGuard::open(&self.pool).await?;
         let statement = connection.statement(query.sql).await?;
         let rows = connection.answer_of(connection.client()?.query(&statement, query.values)).await?;

@@ -218,3 +218,29 @@ async fn a_key_ends_no_later_than_the_key_that_made_it() {
     assert_eq!(KeyStore::create(&bench.database, &alice, &free).await.unwrap().expires_at, late);
     assert_eq!(bench.owner.create_key("demo", "alice", &new_key().1).await.unwrap().expires_at, None);
 }
+
+#[tokio::test]
+async fn a_removal_that_the_database_ends_by_a_deadlock_is_done_again() {
+    let bench = Bench::new().await;
+    bench.tenant("alice", "demo").await;
+    bench.member("bob", "demo", Role::Editor).await;
+    // The removal looks for a deadlock first, and is the one that ends.
+    let wait = "SET LOCAL deadlock_timeout = '1min'; SELECT FROM users WHERE name = 'bob' FOR KEY SHARE";
+    let other = holder(&bench, wait).await;
+    let owner = bench.owner.clone();
+    let removal = tokio::spawn(async move { owner.remove_user("bob").await });
+    until_waiting(&other, 1, &removal).await;
+    // The removal waits for the user, and this for a key that the removal has changed.
+    let use_of_key =
+        "UPDATE api_keys SET last_used_at = now() WHERE user_id = (SELECT id FROM users WHERE name = 'bob')";
+    other.batch_execute(&format!("{use_of_key}; COMMIT")).await.unwrap();
+    removal.await.unwrap().unwrap();
+    let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
+    for attempt in 0.. {
+        if other.query_one(deadlocks, &[]).await.unwrap().get::<_, i64>(0) == 1 {
+            break;
+        }
+        assert!(attempt < 200, "there was no deadlock");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
