@@ -73,5 +73,5 @@ pub(super) fn page_of(mut versions: Vec<Version>, query: &VersionQuery) -> Versi
     let more = versions.len() > limit;
     versions.truncate(limit);
     let next = versions.last().filter(|_| more).map(Version::place);
-    VersionPage { versions, next, document: None }
+    VersionPage { versions, next, ..VersionPage::default() }
 }

@@ -186,8 +186,8 @@ pub(crate) struct VersionView {
 impl VersionView {
     /// As a version of this page.
     pub(super) fn in_page(version: &Version, page: &VersionPage) -> Self {
-        let is_of_other = page.document.as_ref().is_some_and(|document| *document != version.document);
-        Self { document_id: is_of_other.then(|| version.document.clone()), ..Self::of(version) }
+        let document_id = page.needs_document(version).then(|| version.document.clone());
+        Self { document_id, ..Self::of(version) }
     }
 
     pub(super) fn of(version: &Version) -> Self {
