@@ -9,7 +9,8 @@ use crate::{Project, path};
 const SESSION: &str = "018f3c5e-7a6b-7c3d-8e2f-0123456789ab";
 
 async fn page(p: &Project, subject: Subject, by: Option<&str>, limit: usize) -> VersionPage {
-    let query = VersionQuery { subject, since: None, until: None, by: by.map(str::to_owned), after: None, limit };
+    let query =
+        VersionQuery { subject, since: None, until: None, by: by.map(str::to_owned), after: None, limit };
     p.other.list_versions(&p.caller, &query).await.unwrap()
 }
 
@@ -98,7 +99,8 @@ pub async fn a_document_is_read_by_no_name_that_it_never_had(p: Project) {
     three_documents_of_two_names(&p).await;
     p.write("never.md", "x").await;
     let all = page(&p, Subject::Project, None, 200).await.versions;
-    let renamed = all.iter().find(|version| version.kind == VersionKind::Renamed && version.path == path("gone.md"));
+    let renamed =
+        all.iter().find(|version| version.kind == VersionKind::Renamed && version.path == path("gone.md"));
     let document = renamed.unwrap().document.clone();
     let read = async |name: &str| p.other.read_version_of(&p.caller, &document, &path(name), 1).await;
     for name in ["old.md", "gone.md"] {
@@ -107,7 +109,10 @@ pub async fn a_document_is_read_by_no_name_that_it_never_had(p: Project) {
     // The reason is the same as for a document that does not exist, whether the name has a history or not.
     for name in ["never.md", "absent.md", "other.md", "last.md"] {
         let refused = read(name).await.unwrap_err();
-        assert!(matches!(&refused, HistoryError::NoDocument(named) if *named == path(name)), "{name}: {refused}");
+        assert!(
+            matches!(&refused, HistoryError::NoDocument(named) if *named == path(name)),
+            "{name}: {refused}"
+        );
     }
     // A document without a history has the name that it has.
     let unknown = uuid::Uuid::from_u128(7).to_string();

@@ -91,7 +91,7 @@ impl VersionPage {
     #[must_use]
     pub fn needs_document(&self, version: &Version) -> bool {
         self.document.as_ref().is_some_and(|document| *document != version.document)
-            || self.named.get(&version.path).is_some_and(|document| *document != version.document)
+            || self.named.get(&version.path).is_none_or(|document| *document != version.document)
     }
 }
 

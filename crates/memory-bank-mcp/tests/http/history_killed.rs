@@ -15,7 +15,7 @@ use crate::replica_set::{key, replica};
 
 const WRITERS: usize = 3;
 /// How long the server works before each kill, in milliseconds.
-const KILLED_AFTER: [u64; 4] = [150, 230, 310, 190];
+const KILLED_AFTER: [u64; 3] = [170, 310, 230];
 
 /// A change, and the version that it makes.
 #[derive(Debug, Clone, PartialEq)]
@@ -141,7 +141,11 @@ impl Writer {
             }
             (Some(_), 2) => {
                 let arguments = json!({"filename": last.name});
-                (Change { kind: "deleted", name: last.name, text: None }, "delete_memory_bank_file", arguments)
+                (
+                    Change { kind: "deleted", name: last.name, text: None },
+                    "delete_memory_bank_file",
+                    arguments,
+                )
             }
             (Some(now), 5) => {
                 let to = self.new_name();
@@ -199,7 +203,8 @@ fn after_each_kill_every_acknowledged_change_has_its_version_and_none_is_half() 
         server = serve();
         session = server.initialize();
         let versions: usize = writers.iter_mut().map(|writer| writer.check(&server, &session)).sum();
-        let stored = database.psql("SELECT count(*) FROM app.document_versions").trim().parse::<usize>().unwrap();
+        let stored =
+            database.psql("SELECT count(*) FROM app.document_versions").trim().parse::<usize>().unwrap();
         assert_eq!(stored - before, versions, "rows of no document");
     }
     let kinds: BTreeSet<&str> =

@@ -45,13 +45,14 @@ fn lists_without_a_name_show_the_document_of_a_version_that_its_name_does_not_fi
         }
         // What the list says leads to the text, and by another name to nothing.
         let versions = all["versions"].as_array().unwrap();
-        let deleted = versions.iter().find(|version| version["documentId"].is_string() && version["version"] == 1);
+        let deleted =
+            versions.iter().find(|version| version["documentId"].is_string() && version["version"] == 1);
         let document = deleted.unwrap()["documentId"].clone();
-        let of = |action: &str, name: &str| {
-            json!({"action": action, "filename": name, "version": 1, "documentId": document})
-        };
+        let of = |action: &str, name: &str| json!({"action": action, "filename": name, "version": 1, "documentId": document});
         assert_eq!(call("history", of("show", "plan.md"))["text"], "deleted");
-        for (action, name) in [("show", "never.md"), ("diff", "never.md"), ("restore", "never.md"), ("restore", "draft.md")] {
+        for (action, name) in
+            [("show", "never.md"), ("diff", "never.md"), ("restore", "never.md"), ("restore", "draft.md")]
+        {
             let refused = server.call(&session, "history", &of(action, name));
             assert!(refused.contains(&format!("`{name}` has no history")), "{action} {name}: {refused}");
         }

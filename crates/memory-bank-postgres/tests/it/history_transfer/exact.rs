@@ -58,7 +58,8 @@ async fn of_name(bank: &dyn Bank, caller: &Caller, name: &str) -> Vec<(Version, 
     };
     let mut found = Vec::new();
     for version in listed {
-        let read = bank.read_version_of(caller, &version.document, &path(name), version.number).await.unwrap();
+        let read =
+            bank.read_version_of(caller, &version.document, &path(name), version.number).await.unwrap();
         assert_eq!(kept(std::slice::from_ref(&read.version)), kept(std::slice::from_ref(&version)), "{name}");
         found.push((kept(&[version]).remove(0), read.text));
     }
@@ -68,7 +69,11 @@ async fn of_name(bank: &dyn Bank, caller: &Caller, name: &str) -> Vec<(Version, 
 async fn assert_exact(one: (&dyn Bank, &Caller), other: (&dyn Bank, &Caller), what: &str) {
     assert_same(one, other, what).await;
     for name in NAMES {
-        assert_eq!(of_name(one.0, one.1, name).await, of_name(other.0, other.1, name).await, "{what}: {name}");
+        assert_eq!(
+            of_name(one.0, one.1, name).await,
+            of_name(other.0, other.1, name).await,
+            "{what}: {name}"
+        );
     }
 }
 
@@ -89,7 +94,13 @@ async fn copy(bank: &PostgresBank, from: &Caller, to: &Caller) -> HistoryCount {
 }
 
 /// Takes a project of a database through all kinds of transfers. `first` is the caller of a source that is already there.
-async fn through_all(bench: &Bench, place: &Place, first: (&dyn Bank, &Caller), database: &Caller, prefix: &str) {
+async fn through_all(
+    bench: &Bench,
+    place: &Place,
+    first: (&dyn Bank, &Caller),
+    database: &Caller,
+    prefix: &str,
+) {
     let bank = bench.bank();
     let name = |letter: char| format!("{prefix}-{letter}");
     let listed = versions(first.0, first.1).await.len();
@@ -121,7 +132,10 @@ async fn the_history_of_a_database_comes_back_without_a_version_more_or_less() {
     }
     make(&bank, &alice).await;
     let old = of_name(&bank, &alice, "old.md").await;
-    assert_eq!((old.len(), old[2].0.kind, old[2].1.clone()), (3, VersionKind::Outside, Some(old_text("old.md"))));
+    assert_eq!(
+        (old.len(), old[2].0.kind, old[2].1.clone()),
+        (3, VersionKind::Outside, Some(old_text("old.md")))
+    );
     through_all(&bench, &place, (&bank, &alice), &alice, "database").await;
 }
 
@@ -137,7 +151,10 @@ async fn the_history_of_a_folder_comes_back_without_a_version_more_or_less() {
     make(&place.bank("f"), &owner).await;
     let folder = place.bank("f");
     let old = of_name(&folder, &owner, "old.md").await;
-    assert_eq!((old.len(), old[2].0.kind, old[2].1.clone()), (3, VersionKind::Outside, Some(old_text("old.md"))));
+    assert_eq!(
+        (old.len(), old[2].0.kind, old[2].1.clone()),
+        (3, VersionKind::Outside, Some(old_text("old.md")))
+    );
     let alice = bench.tenant("alice", "a").await;
     let imported = place.import("f", &bank, &alice, Onto::Empty).await.unwrap();
     assert_eq!(imported.history.versions, versions(&folder, &owner).await.len());

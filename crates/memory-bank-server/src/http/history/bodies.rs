@@ -138,7 +138,7 @@ fn listed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::
 #[serde(rename_all = "camelCase")]
 pub(crate) struct VersionView {
     filename: String,
-    /// The document, if the list is of a name and another document has the name now, or had it later.
+    /// The document, if the name means another one now: the name that the list is of, or that of the version.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub(super) document_id: Option<String>,
