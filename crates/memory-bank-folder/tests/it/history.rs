@@ -430,9 +430,14 @@ async fn an_erased_text_is_in_no_file_of_the_history() {
         assert!(!String::from_utf8_lossy(&bytes).contains("hunter2"));
     }
     write(&kept.bank, "b.md", "more\n").await;
-    let found = versions(&kept.bank, "b.md").await;
-    assert_eq!(found.len(), 1);
-    assert_eq!(found[0].0.number, 4, "the numbers continue");
+    // The numbers continue, and the text before them is the one that the erasure left, as in a database.
+    let found: Vec<(i64, VersionKind, Option<String>)> = versions(&kept.bank, "b.md")
+        .await
+        .into_iter()
+        .map(|(one, text)| (one.number, one.kind, text))
+        .collect();
+    let expected = [(3, VersionKind::Outside, "nothing\n"), (4, VersionKind::Changed, "more\n")];
+    assert_eq!(found, expected.map(|(number, kind, text)| (number, kind, Some(text.to_owned()))));
 }
 
 const KILLED: &str = "MEMORY_BANK_KILLED_WITH_HISTORY";

@@ -198,7 +198,7 @@ impl Import {
         for document in documents {
             match self.history.live.get(document.path.as_str()) {
                 None if begins && !self.history.gone.contains(document.path.as_str()) => {
-                    without.push(document)
+                    without.push(document);
                 }
                 None => others.push(document),
                 Some((id, number, etag)) if Etag::of(&document.text) == *etag => {
