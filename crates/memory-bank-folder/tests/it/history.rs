@@ -431,8 +431,7 @@ async fn an_erased_text_is_in_no_file_of_the_history() {
     }
     write(&kept.bank, "b.md", "more\n").await;
     // The text before is the one that the erasure left, as in a database; the numbers continue.
-    let found = versions(&kept.bank, "b.md").await;
-    assert_eq!(found.iter().map(|(one, _)| one.number).collect::<Vec<_>>(), [3, 4]);
+    assert_eq!(versions(&kept.bank, "b.md").await[1].0.number, 4, "the numbers continue");
     assert_eq!(texts(&kept.bank, "b.md").await, some(&["nothing\n", "more\n"]));
 }
 
