@@ -12,6 +12,7 @@ pub mod facts_random;
 pub mod graph;
 pub mod graph_history;
 pub mod history;
+pub mod history_names;
 pub mod maintenance;
 pub mod past;
 pub mod state;
@@ -165,6 +166,9 @@ macro_rules! contract_tests {
             the_last_document_of_a_folder_moves_into_one_that_differs_only_by_case,
             an_unknown_document_or_version_is_named,
             a_restored_backup_adds_versions);
+        $crate::contract_tests!(@module $fresh, history_names:
+            a_list_of_several_documents_tells_which_versions_their_names_do_not_find,
+            a_document_is_read_by_no_name_that_it_never_had);
         $crate::contract_tests!(@module $fresh, graph_history:
             every_change_of_an_entity_is_listed_with_what_it_was_about,
             a_change_records_tool_and_session_and_lists_are_filtered_and_paged,

@@ -49,7 +49,7 @@ impl DocumentStore for FolderBank {
                 blocking(move || entries(guard.dir())).await?
             }
         };
-        self.compare_names_with_history(&listed);
+        self.compare_names_with_history(&listed).await;
         Ok(listed)
     }
 

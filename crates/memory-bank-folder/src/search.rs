@@ -19,7 +19,9 @@ use async_trait::async_trait;
 use memory_bank_core::caller::Caller;
 use memory_bank_core::error::{GraphError, StoreError};
 use memory_bank_core::search::search_graph;
-use memory_bank_core::store::{DocumentSearch, DocumentsFound, GraphFound, GraphSearch, SearchStore};
+use memory_bank_core::store::{
+    DocumentSearch, DocumentStore as _, DocumentsFound, GraphFound, GraphSearch, SearchStore,
+};
 use tokio::sync::oneshot;
 use tokio::time::timeout_at;
 
@@ -36,7 +38,7 @@ pub use vectors::VectorStatus;
 impl SearchStore for FolderBank {
     async fn search_documents(
         &self,
-        _caller: &Caller,
+        caller: &Caller,
         request: &DocumentSearch,
     ) -> Result<DocumentsFound, StoreError> {
         self.finish_changes().await?;
@@ -48,6 +50,10 @@ impl SearchStore for FolderBank {
                 tracing::warn!(%error, "documents are searched without the graph");
                 self.bring_search_up_to_date(false).await?;
             }
+        }
+        if self.search.has_new_names() {
+            // A renaming that the reply shows is in the history before it, as after a list.
+            self.list(caller).await?;
         }
         let (search, request) = (self.search.clone(), request.clone());
         let thread = Arc::clone(&self.search.threads).acquire_owned().await;

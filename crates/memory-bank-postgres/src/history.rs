@@ -31,6 +31,14 @@ const ALL_NAMED: &str = "SELECT app.documents_named($1, $2, $3)";
 const MAX_DOCUMENTS: i32 = 200;
 const LIST: &str = "SELECT document_id, version, at, author, key_id, key_prefix, session_id, bytes, kind, tool, path, former_path, \
     etag, former_etag, replaced, former_bytes, imported FROM app.list_versions($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+/// The same, and the documents that the names of each version mean now, each name once.
+const LIST_NAMED: &str = "WITH listed AS MATERIALIZED (SELECT * FROM app.list_versions($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)), \
+    named AS MATERIALIZED (SELECT n.path, app.document_named($11, ARRAY[n.path]) AS id FROM (\
+      SELECT path FROM listed UNION SELECT former_path FROM listed WHERE former_path IS NOT NULL) AS n) \
+    SELECT l.document_id, l.version, l.at, l.author, l.key_id, l.key_prefix, l.session_id, l.bytes, l.kind, l.tool, l.path, \
+      l.former_path, l.etag, l.former_etag, l.replaced, l.former_bytes, l.imported, n.id, f.id \
+    FROM listed l LEFT JOIN named n ON n.path = l.path LEFT JOIN named f ON f.path = l.former_path \
+    ORDER BY l.at DESC, l.version DESC, l.document_id DESC";
 /// The same columns with the steps back, of the latest versions of a document.
 const CHAIN: &str = "SELECT document_id, version, at, author, key_id, key_prefix, session_id, bytes, kind, tool, path, former_path, \
     etag, former_etag, replaced, former_bytes, imported, kept_start, kept_end, former \
@@ -47,6 +55,10 @@ const LIST_WITH_AUTHORS: &str = "WITH listed AS (SELECT id, path, octet_length(c
     SELECT l.path, l.bytes, l.updated_at, a.author FROM listed l LEFT JOIN (\
       SELECT f.document_id, f.author FROM newest n CROSS JOIN LATERAL app.authors_of(n.ids, n.versions) AS f\
     ) AS a ON a.document_id = l.id ORDER BY l.path";
+/// Whether a document has or had one of these names.
+const HAD_NAME: &str = "SELECT EXISTS (SELECT FROM public.documents WHERE project_id = $1 AND id = $2 AND path = ANY ($3)) \
+    OR EXISTS (SELECT FROM app.document_versions WHERE project_id = $1 AND document_id = $2 \
+      AND (path = ANY ($3) OR former_path = ANY ($3)))";
 /// The range of the versions of a document.
 const RANGE: &str =
     "SELECT min(version), max(version) FROM app.document_versions WHERE project_id = $1 AND document_id = $2";
@@ -102,7 +114,7 @@ impl HistoryStore for PostgresBank {
             Some(place) => (Some(place.at), Some(place.number), place.document.parse::<Uuid>().ok()),
             None => (None, None, None),
         };
-        let values: [Value<'_>; 10] = [
+        let values: [Value<'_>; 11] = [
             &documents,
             &None::<i64>,
             &session,
@@ -113,12 +125,15 @@ impl HistoryStore for PostgresBank {
             &after_version,
             &after_document,
             &most,
+            &caller.project.0,
         ];
-        let rows = self.database.read(caller, &[Query::new(LIST, &values)]).await?;
+        let rows = self.database.read(caller, &[Query::new(LIST_NAMED, &values)]).await?;
+        let named = named_now(answer(&rows, 0))?;
         let listed: Vec<Listed> = answer(&rows, 0).iter().map(listed).collect::<Result<_, _>>()?;
         let more = listed.len() > limit;
         let document = documents.as_ref().and_then(|documents| documents.first());
-        let mut page = VersionPage { document: document.map(Uuid::to_string), ..VersionPage::default() };
+        let mut page =
+            VersionPage { document: document.map(Uuid::to_string), named, ..VersionPage::default() };
         for one in listed.iter().take(limit) {
             page.versions.push(one.version.clone());
         }
@@ -141,7 +156,7 @@ impl HistoryStore for PostgresBank {
         number: i64,
     ) -> Result<VersionText, HistoryError> {
         let document = self.document_named(caller, path).await?;
-        self.version_of(caller, document, path, number).await
+        self.version_of(caller, document, path, number, false).await
     }
 
     async fn read_version_of(
@@ -152,7 +167,7 @@ impl HistoryStore for PostgresBank {
         number: i64,
     ) -> Result<VersionText, HistoryError> {
         let document = document.parse().map_err(|_| HistoryError::NoDocument(path.clone()))?;
-        self.version_of(caller, document, path, number).await
+        self.version_of(caller, document, path, number, true).await
     }
 
     async fn versions_at(&self, caller: &Caller, until: Timestamp) -> Result<Vec<DocumentAt>, HistoryError> {
@@ -271,12 +286,14 @@ impl PostgresBank {
         if documents.is_empty() { Err(HistoryError::NoDocument(path.clone())) } else { Ok(documents) }
     }
 
+    /// `expects_name`: the document must have or have had the name.
     async fn version_of(
         &self,
         caller: &Caller,
         document: Uuid,
         path: &DocumentPath,
         number: i64,
+        expects_name: bool,
     ) -> Result<VersionText, HistoryError> {
         let project = caller.project.0;
         let next = number.saturating_add(1);
@@ -287,14 +304,21 @@ impl PostgresBank {
         let after = one(&documents, &next, &none);
         let steps: [Value<'_>; 3] = [&project, &document, &number];
         let range: [Value<'_>; 2] = [&project, &document];
+        let names = names_of(std::slice::from_ref(path));
+        let named: [Value<'_>; 3] = [&project, &document, &names];
         let queries = [
             Query::new(LIST, &own),
             Query::new(LIST, &after),
             Query::new(STEPS, &steps),
             Query::new(CURRENT, &range),
             Query::new(RANGE, &range),
+            Query::new(HAD_NAME, &named),
         ];
         let rows = self.database.read(caller, &queries).await?;
+        let had_name = answer(&rows, 5).first().map_or(Ok(false), |row| column(row, 0))?;
+        if expects_name && !had_name {
+            return Err(HistoryError::NoDocument(path.clone()));
+        }
         let version = match answer(&rows, 0).first() {
             Some(row) => Some(listed(row)?.version),
             None => match answer(&rows, 1).first() {
@@ -320,6 +344,17 @@ fn named_in(rows: &[Row]) -> Result<Vec<Uuid>, StoreError> {
     Ok(rows.first().map(|row| column::<Option<Vec<Uuid>>>(row, 0)).transpose()?.flatten().unwrap_or_default())
 }
 
+/// The documents that the names of listed versions mean now, from rows of [`LIST_NAMED`].
+fn named_now(rows: &[Row]) -> Result<BTreeMap<DocumentPath, String>, StoreError> {
+    let mut named = BTreeMap::new();
+    for (row, (path, document)) in rows.iter().flat_map(|row| [(row, (10, 17)), (row, (11, 18))]) {
+        let path = column::<Option<&str>>(row, path)?.map(name_of).transpose()?;
+        let document = column::<Option<Uuid>>(row, document)?;
+        named.extend(path.zip(document.map(|document| document.to_string())));
+    }
+    Ok(named)
+}
+
 type Nothing = (Option<Uuid>, Option<Timestamp>, Option<String>, Option<i64>);
 
 /// The values of [`LIST`] for one version.
@@ -339,24 +374,7 @@ impl Listed {
     /// The text before the first version, if the document is older than its history.
     fn before_history(&self) -> Option<Version> {
         let etag = self.former_etag.clone()?;
-        Some(Version {
-            document: self.document.to_string(),
-            number: self.version.number - 1,
-            path: self.version.former_path.clone().unwrap_or_else(|| self.version.path.clone()),
-            former_path: None,
-            at: self.version.at,
-            author: None,
-            key: None,
-            key_prefix: None,
-            session: None,
-            tool: None,
-            undoes: None,
-            kind: VersionKind::Outside,
-            etag: Some(etag),
-            bytes: self.former_bytes,
-            replaced: 0,
-            imported: self.version.imported,
-        })
+        Some(self.version.before_history(etag, self.former_bytes))
     }
 }
 

@@ -1,5 +1,7 @@
 //! Which versions a list has.
 
+use std::collections::BTreeMap;
+
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
@@ -77,8 +79,20 @@ pub struct VersionPage {
     pub versions: Vec<Version>,
     /// Of a list of a name: the store's own name of the document that has it, or that had it last.
     pub document: Option<String>,
+    /// For the names of these versions: the store's own name of the document that each means now.
+    pub named: BTreeMap<DocumentPath, String>,
     /// Where the list continues; `None` at its end.
     pub next: Option<VersionPlace>,
+}
+
+impl VersionPage {
+    /// Whether a version of this page is found only with the store's own name of its document: without that, the requested name or
+    /// the name of the version means another document.
+    #[must_use]
+    pub fn needs_document(&self, version: &Version) -> bool {
+        self.document.as_ref().is_some_and(|document| *document != version.document)
+            || self.named.get(&version.path).is_none_or(|document| *document != version.document)
+    }
 }
 
 #[cfg(test)]

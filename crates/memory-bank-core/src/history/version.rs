@@ -84,6 +84,31 @@ impl Version {
         }
     }
 
+    /// The text before this version, which is the first one that is known of its document, as a version of its own: it was there before
+    /// the history. `etag` and `bytes` are of that text.
+    #[must_use]
+    pub fn before_history(&self, etag: Etag, bytes: u64) -> Self {
+        Self {
+            document: self.document.clone(),
+            number: self.number.saturating_sub(1),
+            path: self.former_path.clone().unwrap_or_else(|| self.path.clone()),
+            former_path: None,
+            at: self.at,
+            author: None,
+            key: None,
+            key_prefix: None,
+            session: None,
+            tool: None,
+            undoes: None,
+            // Nobody here wrote what a foreign version replaced.
+            kind: if self.kind == VersionKind::Foreign { VersionKind::Foreign } else { VersionKind::Outside },
+            etag: Some(etag),
+            bytes,
+            replaced: 0,
+            imported: self.imported,
+        }
+    }
+
     /// Its place in a list.
     #[must_use]
     pub fn place(&self) -> VersionPlace {

@@ -42,6 +42,11 @@ impl FolderBank {
         self.read_history(move |dir, seal| {
             let timeline = timeline_of_document(dir, &path, document, seal)?;
             let Some(place) = timeline.place(number) else {
+                if let Some((version, text)) =
+                    timeline.before_history().filter(|(one, _)| one.number == number)
+                {
+                    return Ok(VersionText { version, text: Some(text) });
+                }
                 let number_at = |record: Option<&Record>| record.map_or(0, |record| record.facts.number);
                 let (oldest, newest) =
                     (number_at(timeline.records.first()), number_at(timeline.records.last()));

@@ -319,22 +319,12 @@ fn records(
         versions += 1;
         (after, oldest) = (before, Some(link));
     }
-    // The text before the oldest version: a database makes it of that version.
-    if let Some((link, (text, etag))) = oldest.zip(after)
-        && link.version.number > 1
+    // The text before the oldest version is in its record, as in a database; that of a deletion has no other place.
+    if let Some(((link, (text, etag)), (_, record))) = oldest.zip(after).zip(records.last_mut())
+        && link.version.etag.is_none()
         && link.former.as_ref() == Some(&etag)
     {
-        let version = Version {
-            number: link.version.number - 1,
-            path: link.former_path().clone(),
-            kind: VersionKind::Outside,
-            bytes: text.len() as u64,
-            etag: Some(etag.clone()),
-            ..nobody(&link.version)
-        };
-        let first = Link { version, former: None, back: None };
-        let record = record(&first, document, Some(&(text, etag)), None);
-        records.push((first.version.path, record));
+        *record = Record::new(record.facts.clone(), Some((&Delta::whole(&text), "")), None);
     }
     (records, versions)
 }

@@ -42,7 +42,7 @@ use crate::history::at::documents_at;
 use crate::history::changes::Writer;
 use crate::history::erase::{erase, erased_timelines, timelines_of};
 use crate::history::file::HistoryFile;
-use crate::history::pages::{all_versions, page_of};
+use crate::history::pages::{all_versions, listed_of, page_of};
 use crate::history::seen_names::SeenNames;
 use crate::history::timeline::Timeline;
 use crate::journal;
@@ -356,26 +356,31 @@ impl HistoryStore for FolderBank {
             Subject::Project if query.after.is_none() => self.settle_all().await,
             Subject::Project | Subject::Session(_) => {}
         }
-        let (document, versions) = self
+        let (document, before, listed) = self
             .read_history(move |dir, seal| match &subject {
                 Subject::Document(path) => {
-                    let timeline = timeline_of(dir, path, seal)?;
-                    Ok((None, timeline.versions().collect()))
+                    let (before, listed) = listed_of(&[timeline_of(dir, path, seal)?]);
+                    Ok((None, before, listed))
                 }
                 Subject::Name(path) => {
                     let timelines = timelines_of(dir, path, seal)?;
                     let document = timelines.first().map(|timeline| timeline.document.to_string());
-                    Ok((document, timelines.iter().flat_map(Timeline::versions).collect()))
+                    let (before, listed) = listed_of(&timelines);
+                    Ok((document, before, listed))
                 }
-                Subject::Project => Ok((None, all_versions(dir, seal, since)?)),
+                Subject::Project => Ok((None, Vec::new(), all_versions(dir, seal, since)?)),
                 Subject::Session(session) => {
-                    let mut versions = all_versions(dir, seal, since)?;
-                    versions.retain(|version| version.session.as_ref() == Some(session));
-                    Ok((None, versions))
+                    let mut listed = all_versions(dir, seal, since)?;
+                    listed.versions.retain(|version| version.session.as_ref() == Some(session));
+                    Ok((None, Vec::new(), listed))
                 }
             })
             .await?;
-        Ok(VersionPage { document, ..page_of(versions, query) })
+        let mut page = VersionPage { document, ..page_of(listed, query) };
+        if page.next.is_none() && query.since.is_none() && query.by.is_none() {
+            page.versions.extend(before);
+        }
+        Ok(page)
     }
 
     async fn read_version(
@@ -399,7 +404,8 @@ impl HistoryStore for FolderBank {
     }
 
     async fn versions_at(&self, _caller: &Caller, until: Timestamp) -> Result<Vec<DocumentAt>, HistoryError> {
-        self.read_history(move |dir, seal| Ok(documents_at(all_versions(dir, seal, None)?, until))).await
+        self.read_history(move |dir, seal| Ok(documents_at(all_versions(dir, seal, None)?.versions, until)))
+            .await
     }
 
     async fn list_with_authors(

@@ -199,10 +199,14 @@ impl Record {
         std::str::from_utf8(self.texts.get(range)?).ok()
     }
 
-    /// The step back from its text to the one before; none if there is no text before, or none after.
+    /// The step back from its text to the one before; none if there is no text before. After a deletion only if it is the first version
+    /// of a document that is older than its history: others have the text in the version before.
     pub(super) fn back(&self) -> Option<Delta> {
         let facts = &self.facts;
-        facts.before.as_ref().and(facts.after.as_ref())?;
+        facts.before.as_ref()?;
+        if facts.after.is_none() && facts.former == 0 {
+            return None;
+        }
         let former = self.text(0..facts.former)?.to_owned();
         Some(Delta::from_parts(facts.start, facts.end, former))
     }

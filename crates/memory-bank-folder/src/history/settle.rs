@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use memory_bank_core::document::{DocumentEntry, DocumentPath, Etag};
@@ -14,6 +15,9 @@ use crate::history::seen_names::SeenNames;
 use crate::history::thin::MAX_FILES;
 use crate::history::{FolderHistory, outside_renames};
 use crate::lock::blocking;
+
+/// How long a list waits until its new names are compared with the history.
+const NOTING: Duration = Duration::from_secs(2);
 
 impl FolderBank {
     /// Compares contents that were read with the history in the background, so that changes from outside become versions.
@@ -34,9 +38,10 @@ impl FolderBank {
         });
     }
 
-    /// The same for the names that came or went since the last list: one that is new may be another one's, which can be told while its
-    /// text is the same. In the first list of a process those without a history count as new.
-    pub(crate) fn compare_names_with_history(&self, entries: &[DocumentEntry]) {
+    /// The same for the names that came or went since the last list, before the reply that shows them: one that is new may be another
+    /// one's, which can be told while its file is there and its text is the same. In the first list of a process those without a history
+    /// count as new. If others write to the bank for long, this goes on after the reply.
+    pub(crate) async fn compare_names_with_history(&self, entries: &[DocumentEntry]) {
         if !self.history.is_kept() {
             return;
         }
@@ -50,7 +55,7 @@ impl FolderBank {
         }
         let (history, lock, clock) =
             (self.history.clone(), self.lock.clone(), Arc::clone(&self.deps().clock));
-        tokio::spawn(async move {
+        let noting = tokio::spawn(async move {
             let noted = async {
                 let paths = if is_first { without_history(&lock, paths).await? } else { paths };
                 note_if_different(&history, &lock, paths, clock.now()).await
@@ -59,6 +64,13 @@ impl FolderBank {
                 tracing::warn!(%error, "a change from outside could not be noted in the history");
             }
         });
+        match tokio::time::timeout(NOTING, noting).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "a change from outside could not be noted in the history");
+            }
+            Err(_) => tracing::debug!("a change from outside is noted later"),
+        }
     }
 
     /// Notes changes of a document from outside now, where versions are added.

@@ -1,6 +1,6 @@
 //! The versions of one document, from the files of all names that it had, and their texts.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use memory_bank_core::document::{Document, DocumentPath, Etag};
 use memory_bank_core::error::StoreError;
@@ -40,6 +40,8 @@ pub(super) const MAX_BYTES: u64 = 256 * 1024 * 1024;
 pub(super) struct Timeline {
     pub(super) document: Uuid,
     pub(super) records: Vec<Record>,
+    /// The documents that its names mean now.
+    pub(super) named: BTreeMap<DocumentPath, String>,
     /// The names that it had.
     pub(super) names: BTreeSet<DocumentPath>,
     /// How many records of those files cannot be read.
@@ -122,7 +124,8 @@ impl Timeline {
         let is_wanted = |record: &&Record| document.is_none_or(|document| record.facts.document == document);
         let Some(last) = found.0.iter().rfind(is_wanted) else { return Ok(None) };
         let document = last.facts.document;
-        Self::follow(dir, path, document, found, seal, FollowBounds::READ).map(Some)
+        let holder = found.0.last().map_or(document, |last| last.facts.document);
+        Self::follow(dir, path, (document, holder), found, seal, FollowBounds::READ).map(Some)
     }
 
     /// The versions of the document that has this name, or that had it last, and after them those of the deleted documents that had it
@@ -146,8 +149,10 @@ impl Timeline {
             tracing::warn!(document = %path, "more than {MAX_DOCUMENTS} documents had this name; older ones are left out");
         }
         let mut timelines: Vec<Self> = Vec::new();
+        let holder = documents.first().map(|(document, _)| *document);
         for (document, (_, own)) in documents.into_iter().take(MAX_DOCUMENTS) {
-            let timeline = Self::follow(dir, path, document, (own, damaged, bytes), seal, bounds)?;
+            let documents = (document, holder.unwrap_or(document));
+            let timeline = Self::follow(dir, path, documents, (own, damaged, bytes), seal, bounds)?;
             if timelines.is_empty() || timeline.is_of_deleted() {
                 timelines.push(timeline);
             }
@@ -155,16 +160,17 @@ impl Timeline {
         Ok(timelines)
     }
 
-    /// Follows a document from its records in the file of this name.
+    /// Follows a document from its records in the file of this name, which means `holder` now.
     fn follow(
         dir: &BankDir,
         path: &DocumentPath,
-        document: Uuid,
+        (document, holder): (Uuid, Uuid),
         (records, damaged, mut bytes): (Vec<Record>, usize, u64),
         seal: Option<&Seal>,
         bounds: FollowBounds,
     ) -> Result<Self, StoreError> {
         let mut timeline = Self { document, damaged, ..Self::default() };
+        timeline.named.insert(path.clone(), holder.to_string());
         let mut waiting = timeline.take(path, records);
         while let Some(name) = waiting.pop() {
             if timeline.names.contains(&name) {
@@ -177,6 +183,7 @@ impl Timeline {
             let (records, damaged, length) = made(dir, &name, seal)?;
             timeline.damaged += damaged;
             bytes += length;
+            timeline.named.extend(records.last().map(|last| (name.clone(), last.facts.document.to_string())));
             waiting.extend(timeline.take(&name, records));
         }
         // A record of this user comes before one that claims its number.
@@ -246,6 +253,15 @@ impl Timeline {
         self.records.get(place)?.facts.before.as_ref()?;
         let text = self.text(place.checked_sub(1)?).ok()??;
         Some(Delta::whole(&text))
+    }
+
+    /// The text before the first version, if the document is older than its history, as a version.
+    pub(super) fn before_history(&self) -> Option<(Version, String)> {
+        let first = self.records.first()?;
+        let (before, version) = (Etag::claimed(first.facts.before.as_deref()?), first.version()?);
+        let after = if version.etag.is_some() { self.text(0).ok()?? } else { String::new() };
+        let text = first.back()?.undo(&after).ok().filter(|text| Etag::of(text) == before)?;
+        (version.number > 1).then(|| (version.before_history(before, text.len() as u64), text))
     }
 
     /// The place of a version.

@@ -3,6 +3,7 @@
 //! This module must not know banks or how the index follows the files.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
@@ -33,6 +34,9 @@ pub(crate) struct FolderSearch {
     pub(super) indexes: Arc<FolderIndexes>,
     /// How long a search waits for the index.
     pub(super) wait: Duration,
+    /// How often an update found that names of documents came or went, and how often that was when they were last compared with the history.
+    name_changes: Arc<AtomicU64>,
+    compared_names: Arc<AtomicU64>,
 }
 
 impl Default for FolderSearch {
@@ -45,6 +49,8 @@ impl Default for FolderSearch {
             progress: Arc::default(),
             indexes: Arc::default(),
             wait: INDEX_TIMEOUT,
+            name_changes: Arc::default(),
+            compared_names: Arc::default(),
         }
     }
 }
@@ -53,6 +59,17 @@ impl FolderSearch {
     /// The same search, with the memory for indexes that other banks have, too.
     pub(crate) fn sharing(self, indexes: Arc<FolderIndexes>) -> Self {
         Self { indexes, ..self }
+    }
+
+    /// Notes that names of documents came or went.
+    pub(super) fn note_names(&self) {
+        self.name_changes.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Whether names came or went since the last call.
+    pub(super) fn has_new_names(&self) -> bool {
+        let changes = self.name_changes.load(Ordering::Acquire);
+        self.compared_names.swap(changes, Ordering::AcqRel) != changes
     }
 
     /// Searches the index as it is.

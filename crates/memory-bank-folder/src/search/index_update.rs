@@ -91,6 +91,10 @@ impl IndexUpdate {
         let present: HashSet<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
         let gone: Vec<String> =
             indexed.files.keys().filter(|name| !present.contains(name.as_str())).cloned().collect();
+        let has_new = entries.iter().any(|entry| !indexed.files.contains_key(&entry.name));
+        if has_new || !gone.is_empty() {
+            self.search.note_names();
+        }
         for name in gone {
             indexed.forget(&name);
         }

@@ -1,7 +1,8 @@
 //! Changes of documents by something outside.
 
 use memory_bank_core::history::{ChangeContext, Subject, Version, VersionKind, VersionQuery};
-use memory_bank_core::store::{DocumentStore as _, HistoryStore as _};
+use memory_bank_core::search::Query;
+use memory_bank_core::store::{DocumentSearch, DocumentStore as _, HistoryStore as _, SearchStore as _};
 use memory_bank_folder::FolderBank;
 use tempfile::TempDir;
 
@@ -121,6 +122,37 @@ async fn a_renaming_from_outside_that_a_list_saw_is_followed_when_the_text_chang
             ["a.md 1 created", "new.md 2 outside from a.md", "new.md 3 outside"],
             "{has_listed} {is_other}"
         );
+    }
+}
+
+#[tokio::test]
+async fn a_renaming_from_outside_is_recorded_before_the_reply_that_shows_it() {
+    // After a list of this process, and in the first list of another one; by a list and by a search.
+    for (is_other, searches) in [(false, false), (true, false), (false, true), (true, true)] {
+        let mut kept = kept();
+        write(&kept.bank, "a.md", LONG).await;
+        kept.bank.list(&caller()).await.unwrap();
+        std::fs::rename(document(&kept, "a.md"), document(&kept, "new.md")).unwrap();
+        if is_other {
+            kept.bank = open(kept.root.path(), "state");
+        }
+        if searches {
+            let wanted = DocumentSearch {
+                query: Query::parse("known").unwrap(),
+                files: Vec::new(),
+                limit: 10,
+                case_sensitive: false,
+                days: (None, None),
+                holding_at: None,
+            };
+            assert_eq!(kept.bank.search_documents(&caller(), &wanted).await.unwrap().hits.len(), 1);
+        } else {
+            assert_eq!(kept.bank.list(&caller()).await.unwrap().len(), 1);
+        }
+        std::fs::remove_file(document(&kept, "new.md")).unwrap();
+        let expected = ["a.md 1 created", "new.md 2 outside from a.md", "new.md 3 outside"];
+        assert_eq!(project_list(&kept.bank).await, expected, "{is_other} {searches}");
+        assert_eq!(texts(&kept.bank, "new.md").await, [Some(LONG.to_owned()), Some(LONG.to_owned()), None]);
     }
 }
 

@@ -40,6 +40,10 @@ mod doctor;
 #[cfg(test)]
 mod history;
 #[cfg(test)]
+mod history_killed;
+#[cfg(test)]
+mod history_names;
+#[cfg(test)]
 mod history_transfer;
 #[cfg(test)]
 mod hostile_project_files;

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::error::TransferError;
 use super::import::Import;
 use super::read::Export;
-use super::write::STATEMENT_BYTES;
+use super::write::{STATEMENT_BYTES, put_documents};
 use crate::column::{answer, column};
 use crate::documents::versions::{SET_CHANGE, SettingOfChange};
 use crate::history::link;
@@ -108,6 +108,10 @@ fn weight(link: &Link) -> usize {
 pub(super) struct ImportedHistory {
     /// The documents that the project has or had; read when the first history comes.
     known: Option<BTreeSet<Uuid>>,
+    /// Whether it had none before.
+    begins: bool,
+    /// The names of the documents that came deleted.
+    gone: BTreeSet<String>,
     /// The documents that get their row with the history, by name: id, number and etag of the last version.
     live: BTreeMap<String, (Uuid, i64, Etag)>,
     pub(super) count: HistoryCount,
@@ -148,6 +152,8 @@ impl Import {
         self.history.count.versions += history.links.len();
         if let Some((path, etag)) = path.zip(newest.etag.clone()) {
             self.history.live.insert(path.as_str().to_owned(), (document, newest.number, etag));
+        } else {
+            self.history.gone.insert(newest.path.as_str().to_owned());
         }
         Ok(())
     }
@@ -156,7 +162,9 @@ impl Import {
         if self.history.known.is_none() {
             let project: [Value<'_>; 1] = [&self.caller.project.0];
             let rows = self.transaction.run(&[Query::new(KNOWN, &project)]).await?;
-            let known = answer(&rows, 0).iter().map(|row| column(row, 0)).collect::<Result<_, _>>()?;
+            let known: BTreeSet<Uuid> =
+                answer(&rows, 0).iter().map(|row| column(row, 0)).collect::<Result<_, _>>()?;
+            self.history.begins = known.is_empty();
             self.history.known = Some(known);
         }
         Ok(self.history.known.get_or_insert_default())
@@ -177,15 +185,21 @@ impl Import {
         Ok(())
     }
 
-    /// Writes the documents whose history came with them; returns the others. They get no version of the import: the last
-    /// imported one is their text.
+    /// Writes the documents that get no version of the import, and returns the others: those whose history came with them, since the last
+    /// imported version is their text; and those that have none in the source, if the project begins with the source's history.
     pub(super) async fn put_documents_with_history<'d>(
         &self,
         documents: &'d [DocumentCopy],
+        wrote: &(dyn Fn(usize) + Send + Sync),
     ) -> Result<Vec<&'d DocumentCopy>, TransferError> {
+        let begins = self.history.begins && self.history.count.versions > 0;
+        let mut without = Vec::new();
         let (mut others, mut whole, mut changed) = (Vec::new(), Vec::new(), Vec::new());
         for document in documents {
             match self.history.live.get(document.path.as_str()) {
+                None if begins && !self.history.gone.contains(document.path.as_str()) => {
+                    without.push(document);
+                }
                 None => others.push(document),
                 Some((id, number, etag)) if Etag::of(&document.text) == *etag => {
                     whole.push((document, *id, *number));
@@ -193,12 +207,14 @@ impl Import {
                 Some((id, number, _)) => changed.push((document, *id, number.saturating_add(1))),
             }
         }
-        if !whole.is_empty() {
+        if !whole.is_empty() || !without.is_empty() {
             self.set_change(&SettingOfChange::of_tool(false, None, self.tool)).await?;
             self.put_with_ids(&whole).await?;
+            put_documents(&self.transaction, &self.caller, &without, wrote).await?;
             self.set_change(&SettingOfChange::of_tool(self.keeps_history, None, self.tool)).await?;
         }
         self.put_with_ids(&changed).await?;
+        wrote(whole.len() + changed.len());
         Ok(others)
     }
 

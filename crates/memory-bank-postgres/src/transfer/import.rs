@@ -214,8 +214,7 @@ impl Import {
                 limits::DOCUMENTS
             )));
         }
-        let others = self.put_documents_with_history(&copy.bank.documents).await?;
-        wrote(copy.bank.documents.len() - others.len());
+        let others = self.put_documents_with_history(&copy.bank.documents, wrote).await?;
         put_documents(&self.transaction, &self.caller, &others, wrote).await?;
         self.put_graph(&copy.bank, wrote).await?;
         let mut side = copy.bank.side_files(&self.side, self.now)?;

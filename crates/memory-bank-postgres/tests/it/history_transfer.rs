@@ -1,5 +1,6 @@
 //! The history in transfers: from a database into a folder and back, every version stays as it was.
 
+mod exact;
 mod random;
 
 use std::collections::BTreeMap;

@@ -138,7 +138,7 @@ fn listed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::
 #[serde(rename_all = "camelCase")]
 pub(crate) struct VersionView {
     filename: String,
-    /// The document, if the list is of a name and another document has the name now, or had it later.
+    /// The document, if the name means another one now: the name that the list is of, or that of the version.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub(super) document_id: Option<String>,
@@ -186,8 +186,8 @@ pub(crate) struct VersionView {
 impl VersionView {
     /// As a version of this page.
     pub(super) fn in_page(version: &Version, page: &VersionPage) -> Self {
-        let is_of_other = page.document.as_ref().is_some_and(|document| *document != version.document);
-        Self { document_id: is_of_other.then(|| version.document.clone()), ..Self::of(version) }
+        let document_id = page.needs_document(version).then(|| version.document.clone());
+        Self { document_id, ..Self::of(version) }
     }
 
     pub(super) fn of(version: &Version) -> Self {

@@ -43,14 +43,15 @@ pub(super) async fn list(
     let documents = bank.list_versions(caller, &of_documents).await.map_err(|error| missing(&bank, error))?;
     let graph = bank.list_graph_changes(caller, &of_graph).await.map_err(|error| missing(&bank, error))?;
     let has_more = documents.next.is_some() || graph.next.is_some();
-    let (mut documents, mut graph) = (documents.versions.iter().peekable(), graph.changes.iter().peekable());
+    let page = &documents;
+    let (mut documents, mut graph) = (page.versions.iter().peekable(), graph.changes.iter().peekable());
     let (mut ends, mut versions) = (begin, Vec::new());
     while versions.len() < limit {
         let Some(next) = later(&mut documents, &mut graph) else { break };
         versions.push(match next {
             Change::Document(version) => {
                 ends.documents = Some(version.place());
-                ListedVersion::Document(VersionView::of(version))
+                ListedVersion::Document(VersionView::in_page(version, page))
             }
             Change::Graph(change) => {
                 ends.graph = Some(change.number);

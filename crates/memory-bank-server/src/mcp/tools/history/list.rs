@@ -178,9 +178,9 @@ pub(super) fn version_json(version: &Version, requested: Option<&str>) -> Value 
     data
 }
 
-/// Adds the id of the document to a version of another one than that which has the name, with which the other actions find it.
+/// Adds the id of the document to a version whose name means another one, with which the other actions find it.
 fn of_name(mut data: Value, version: &Version, page: &VersionPage) -> Value {
-    if page.document.as_ref().is_some_and(|document| *document != version.document) {
+    if page.needs_document(version) {
         put(&mut data, "documentId", json!(version.document));
     }
     data
