@@ -103,20 +103,6 @@ fn weight(link: &Link) -> usize {
     link.back.as_ref().map_or(0, |back| back.bytes()) + VERSION_BYTES
 }
 
-/// The history that an import brought.
-#[derive(Debug, Default)]
-pub(super) struct ImportedHistory {
-    /// The documents that the project has or had; read when the first history comes.
-    known: Option<BTreeSet<Uuid>>,
-    /// Whether it had none before.
-    begins: bool,
-    /// The names of the documents that came deleted.
-    gone: BTreeSet<String>,
-    /// The documents that get their row with the history, by name: id, number and etag of the last version.
-    live: BTreeMap<String, (Uuid, i64, Etag)>,
-    pub(super) count: HistoryCount,
-}
-
 impl Import {
     /// Adds the history of a document, before [`Self::put`] writes the document itself. A server that keeps no history adds none. A document that the project has,
     /// or whose history it has, keeps its own history, and the versions are left out.

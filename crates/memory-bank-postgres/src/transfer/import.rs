@@ -13,7 +13,7 @@ use memory_bank_core::transfer::{
 };
 
 use super::error::TransferError;
-use super::history::ImportedHistory;
+use super::imported_history::ImportedHistory;
 use super::read::{FILES, side_files};
 use super::timeouts::LONG_TIMEOUTS;
 use super::write::{put_documents, put_files, put_items};

@@ -7,6 +7,7 @@ mod error;
 mod graph_history;
 mod history;
 mod import;
+mod imported_history;
 mod read;
 pub(crate) mod timeouts;
 mod write;

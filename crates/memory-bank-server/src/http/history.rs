@@ -18,9 +18,9 @@ use memory_bank_core::unicode::has_null;
 use uuid::Uuid;
 
 use self::bodies::{
-    DiffVersions, Difference, ListVersions, ShowVersion, VersionList, VersionView, VersionWithText,
+    AnyDifference, DiffVersions, Difference, ListVersions, ListedVersion, ShowVersion, ShownVersion,
+    VersionList, VersionView, VersionWithText,
 };
-use self::entity::{AnyDifference, ListedVersion, ShownVersion};
 use crate::http::reply::Failure;
 use crate::http::rest_request::{Asked, Refusal, RestRequest, decoded, encoded};
 

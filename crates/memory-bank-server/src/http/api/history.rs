@@ -4,8 +4,9 @@ use axum::response::Response;
 
 use crate::http::api::Problem;
 use crate::http::history;
-use crate::http::history::bodies::{DiffVersions, ListVersions, ShowVersion, VersionList};
-use crate::http::history::entity::{AnyDifference, ShownVersion};
+use crate::http::history::bodies::{
+    AnyDifference, DiffVersions, ListVersions, ShowVersion, ShownVersion, VersionList,
+};
 use crate::http::rest_request::{Asked, RestRequest};
 
 /// Lists versions, newest first: of documents those of one, a session, a user, or all, also with those of the graph; or those of an entity.

@@ -2,13 +2,12 @@
 
 use memory_bank_core::clock::iso_millis;
 use memory_bank_core::document::{DocumentPath, Etag};
+use memory_bank_core::graph::history::{GraphChange, GraphItem, Origin, summary};
 use memory_bank_core::history::{Version, VersionPage};
 use memory_bank_core::limits;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::{IntoParams, ToSchema};
-
-use super::entity::ListedVersion;
 
 /// Which versions are listed.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -243,4 +242,165 @@ pub(crate) struct Difference {
     pub(super) with: Option<u32>,
     /// Unified, cut at 262,144 characters; empty if the texts are the same.
     pub(super) diff: String,
+}
+
+/// The most characters of what a change was about.
+const ABOUT_CHARS: usize = 300;
+
+/// A version in a list: of a document, or of an entity, an observation or a relation.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub(crate) enum ListedVersion {
+    /// Of a document.
+    Document(VersionView),
+    /// Of the graph.
+    Graph(GraphVersionView),
+}
+
+/// A change of an entity, an observation or a relation.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct GraphVersionView {
+    /// The name of the entity, or of the source of a relation.
+    entity: String,
+    /// Its id; an undo takes it as `entity`.
+    entity_id: String,
+    version: i64,
+    #[schema(format = DateTime)]
+    at: String,
+    /// `created`, `changed` or `deleted`.
+    kind: String,
+    /// The text of an observation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    observation: Option<String>,
+    /// The type of a relation, and the entity that it leads to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    relation: Option<String>,
+    /// The type of an entity, and its attributes.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    entity_type: Option<String>,
+    /// Until when an observation holds. One that ends with its own record is how a fact is ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    valid_until: Option<String>,
+    /// The name of the user.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    by: Option<String>,
+    /// The first characters of the key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    session: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    tool: Option<String>,
+    /// `true` if the change came with an import or a restore: `by` is then as the source named it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    imported: Option<bool>,
+    /// `true` if an undo made the change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    undo: Option<bool>,
+    /// `foreign` if the change came with the folder and nobody here wrote it, `outside` if something outside of the server made it later;
+    /// absent otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    origin: Option<String>,
+}
+
+/// Where a change came from, if not from here.
+pub(super) fn marked(origin: Origin) -> Option<String> {
+    (origin != Origin::Own).then(|| origin.as_str().to_owned())
+}
+
+impl GraphVersionView {
+    pub(super) fn of(change: &GraphChange) -> Self {
+        let about = Some(summary(change, ABOUT_CHARS));
+        let (observation, relation, entity_type) = match change.item() {
+            Some(GraphItem::Observation(_)) => (about, None, None),
+            Some(GraphItem::Relation(_)) => (None, about, None),
+            _ => (None, None, about),
+        };
+        let entity = change.entity.as_deref().or_else(|| change.item().map(GraphItem::entity_id));
+        Self {
+            entity: entity.unwrap_or_default().to_owned(),
+            entity_id: change.item().map(GraphItem::entity_id).unwrap_or_default().to_owned(),
+            version: change.number,
+            at: iso_millis(change.at),
+            kind: change.change.as_str().to_owned(),
+            observation,
+            relation,
+            entity_type,
+            valid_until: match change.item() {
+                Some(GraphItem::Observation(fact)) => fact.validity().valid_until.clone(),
+                _ => None,
+            },
+            by: change.author.clone(),
+            key: change.key_prefix.clone(),
+            session: change.session.clone(),
+            tool: change.tool.clone(),
+            imported: change.imported.then_some(true),
+            undo: change.undoes.is_some().then_some(true),
+            origin: marked(change.origin),
+        }
+    }
+}
+
+/// A version with its text: of a document, or of an entity.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub(crate) enum ShownVersion {
+    /// Of a document.
+    Document(VersionWithText),
+    /// Of an entity.
+    Entity(EntityAtVersion),
+}
+
+/// An entity as it was after a change.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct EntityAtVersion {
+    pub(super) entity: String,
+    pub(super) id: String,
+    pub(super) version: u32,
+    /// Lines: name and type, attributes, observations, relations. `null` if the entity did not exist.
+    #[schema(required)]
+    pub(super) text: Option<String>,
+    /// As in a list.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(super) origin: Option<String>,
+}
+
+/// The difference of two texts of a document or an entity.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub(crate) enum AnyDifference {
+    /// Of a document.
+    Document(Difference),
+    /// Of an entity.
+    Entity(EntityDifference),
+}
+
+/// The difference of an entity after a change and after another one, or now.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct EntityDifference {
+    pub(super) entity: String,
+    pub(super) version: u32,
+    /// The other version; absent if it is the present.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(super) with: Option<u32>,
+    /// Unified, cut at 262,144 characters; empty if nothing differs.
+    pub(super) diff: String,
+    /// Of the change `version`, as in a list.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(super) origin: Option<String>,
 }

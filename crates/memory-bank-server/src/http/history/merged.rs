@@ -6,8 +6,7 @@ use memory_bank_core::graph::history::{GraphChange, GraphChangeQuery, GraphSubje
 use memory_bank_core::history::{Subject, Version, VersionPlace, VersionQuery};
 use serde::{Deserialize, Serialize};
 
-use super::bodies::{VersionList, VersionView};
-use super::entity::{GraphVersionView, ListedVersion};
+use super::bodies::{GraphVersionView, ListedVersion, VersionList, VersionView};
 use super::missing;
 use crate::http::rest_request::{Refusal, RestRequest, decoded, encoded};
 
