@@ -1,13 +1,13 @@
 //! The history in a transfer: an export reads it in pages, one document at a time; an import adds it through the one function
 //! that may, which marks each version as imported.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use memory_bank_core::document::{DocumentPath, Etag};
 use memory_bank_core::error::StoreError;
 use memory_bank_core::history::Link;
 use memory_bank_core::limits;
-use memory_bank_core::transfer::{DocumentCopy, DocumentHistory, HistoryCount, write_history_line};
+use memory_bank_core::transfer::{DocumentCopy, DocumentHistory, write_history_line};
 use uuid::Uuid;
 
 use super::error::TransferError;
