@@ -1,14 +1,18 @@
 //! The history of an entity of the graph over REST, and its bodies.
 
 use jiff::Timestamp;
+use memory_bank_core::caller::Caller;
 use memory_bank_core::clock::iso_millis;
 use memory_bank_core::document::unified_diff_within;
 use memory_bank_core::error::GraphError;
 use memory_bank_core::graph::history::{
     EntitySnapshot, GraphChange, GraphChangeQuery, GraphItem, GraphSubject, Origin, render, summary,
+    summary_of,
 };
+use memory_bank_core::graph::state::GraphState;
+use memory_bank_core::graph::{Entity, Observation};
 use memory_bank_core::limits;
-use memory_bank_core::store::{EntityChain, EntityRef, GraphHistoryError};
+use memory_bank_core::store::{Bank, EntityChain, EntityRef, GraphHistoryError, GraphPart};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -61,6 +65,14 @@ pub(crate) struct GraphVersionView {
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     entity_type: Option<String>,
+    /// The text of the observation that it replaced, if another one did and is kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    replaces: Option<String>,
+    /// `true` if the change created an entity that has observations or relations now: an undo of this change alone leaves it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    in_use: Option<bool>,
     /// Until when an observation holds. One that ends with its own record is how a fact is ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -98,8 +110,54 @@ fn marked(origin: Origin) -> Option<String> {
     (origin != Origin::Own).then(|| origin.as_str().to_owned())
 }
 
+/// What a list shows beside its changes: facts that were replaced, and whether entities have something now.
+pub(super) struct Beside(GraphState);
+
+impl Beside {
+    pub(super) async fn of(
+        bank: &dyn Bank,
+        caller: &Caller,
+        changes: &[GraphChange],
+    ) -> Result<Self, Refusal> {
+        let mut part = GraphPart::default();
+        for change in changes.iter().filter(|change| change.before.is_none()) {
+            match &change.after {
+                Some(GraphItem::Observation(fact)) => part.observations.extend(replaced(fact).cloned()),
+                Some(GraphItem::Entity(entity)) => {
+                    part.entities.insert(entity.id.clone());
+                    part.emptied.insert(entity.id.clone());
+                }
+                _ => {}
+            }
+        }
+        if part == GraphPart::default() {
+            return Ok(Self(GraphState::default()));
+        }
+        Ok(Self(bank.graph_part(caller, &part).await.map_err(GraphHistoryError::from)?))
+    }
+
+    fn text_replaced_by(&self, change: &GraphChange) -> Option<String> {
+        let Some(GraphItem::Observation(fact)) = &change.after else { return None };
+        let former = self.0.observation(replaced(fact).filter(|_| change.before.is_none())?)?;
+        let former = GraphItem::Observation(former.clone());
+        Some(summary_of(&former, None, ABOUT_CHARS))
+    }
+
+    fn is_in_use(&self, change: &GraphChange) -> bool {
+        let Some(GraphItem::Entity(Entity { id, .. })) = &change.after else { return false };
+        let has_something =
+            || self.0.observations_of(id).next().is_some() || self.0.relations_of(id).next().is_some();
+        change.before.is_none() && has_something()
+    }
+}
+
+/// The id of the fact that a fact replaced: the first one is what its author named.
+fn replaced(fact: &Observation) -> Option<&String> {
+    fact.validity().supersedes.first()
+}
+
 impl GraphVersionView {
-    pub(super) fn of(change: &GraphChange) -> Self {
+    pub(super) fn of(change: &GraphChange, beside: &Beside) -> Self {
         let about = Some(summary(change, ABOUT_CHARS));
         let (observation, relation, entity_type) = match change.item() {
             Some(GraphItem::Observation(_)) => (about, None, None),
@@ -116,6 +174,8 @@ impl GraphVersionView {
             observation,
             relation,
             entity_type,
+            replaces: beside.text_replaced_by(change),
+            in_use: beside.is_in_use(change).then_some(true),
             valid_until: match change.item() {
                 Some(GraphItem::Observation(fact)) => fact.validity().valid_until.clone(),
                 _ => None,
@@ -216,7 +276,9 @@ pub(super) async fn list(request: &RestRequest, query: &GraphChangeQuery) -> Res
     let bank = request.bank().await?;
     let page =
         bank.list_graph_changes(&request.who.caller, query).await.map_err(|error| missing(&bank, error))?;
-    let versions = page.changes.iter().map(GraphVersionView::of).map(ListedVersion::Graph).collect();
+    let beside = Beside::of(bank.as_ref(), &request.who.caller, &page.changes).await?;
+    let versions = page.changes.iter().map(|change| GraphVersionView::of(change, &beside));
+    let versions = versions.map(ListedVersion::Graph).collect();
     Ok(VersionList { versions, next_cursor: page.next.as_ref().map(encoded).transpose()? })
 }
 

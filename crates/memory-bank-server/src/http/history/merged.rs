@@ -7,7 +7,7 @@ use memory_bank_core::history::{Subject, Version, VersionPlace, VersionQuery};
 use serde::{Deserialize, Serialize};
 
 use super::bodies::{VersionList, VersionView};
-use super::entity::{GraphVersionView, ListedVersion};
+use super::entity::{Beside, GraphVersionView, ListedVersion};
 use super::missing;
 use crate::http::rest_request::{Refusal, RestRequest, decoded, encoded};
 
@@ -42,6 +42,7 @@ pub(super) async fn list(
     let of_documents = VersionQuery { after: begin.documents.clone(), ..query };
     let documents = bank.list_versions(caller, &of_documents).await.map_err(|error| missing(&bank, error))?;
     let graph = bank.list_graph_changes(caller, &of_graph).await.map_err(|error| missing(&bank, error))?;
+    let beside = Beside::of(bank.as_ref(), caller, &graph.changes).await?;
     let has_more = documents.next.is_some() || graph.next.is_some();
     let (mut documents, mut graph) = (documents.versions.iter().peekable(), graph.changes.iter().peekable());
     let (mut ends, mut versions) = (begin, Vec::new());
@@ -54,7 +55,7 @@ pub(super) async fn list(
             }
             Change::Graph(change) => {
                 ends.graph = Some(change.number);
-                ListedVersion::Graph(GraphVersionView::of(change))
+                ListedVersion::Graph(GraphVersionView::of(change, &beside))
             }
         });
     }
