@@ -151,17 +151,17 @@ export function Trouble({ error, retry }: { error: ApiError; retry?: (() => void
   );
 }
 
-/** From how many letters on a text is shortened, and to how many. */
-const [MOST_LETTERS, FIRST_LETTERS] = [120, 100] as const;
-const firstLetters = (text: string): string | undefined => {
-  if (text.length <= MOST_LETTERS) return undefined;
-  return `${Array.from(text.slice(0, 2 * MOST_LETTERS)).slice(0, FIRST_LETTERS).join("").trimEnd()}…`;
+/** To how many letters a text, and the name in a heading, is shortened if it is longer by a quarter. */
+const [LETTERS, LETTERS_OF_NAME] = [100, 60] as const;
+const firstLetters = (text: string, most: number): string | undefined => {
+  if (text.length <= 1.25 * most) return undefined;
+  return `${Array.from(text.slice(0, 2 * most)).slice(0, most).join("").trimEnd()}…`;
 };
 
 /** A text that is shortened if it is long; a button shows all of it. */
 export function Long({ text }: { text: string }) {
   const [isWhole, setWhole] = useState(false);
-  const short = isWhole ? undefined : firstLetters(text);
+  const short = isWhole ? undefined : firstLetters(text, LETTERS);
   if (short === undefined) return <bdi class="long">{text}</bdi>;
   return (
     <>
@@ -177,7 +177,7 @@ export function Long({ text }: { text: string }) {
 
 /** A text within a link, which is shortened if it is long; what the link leads to has all of it. */
 export function Short({ text }: { text: string }) {
-  const short = firstLetters(text);
+  const short = firstLetters(text, LETTERS);
   return <bdi {...(short !== undefined && { title: text })}>{short ?? text}</bdi>;
 }
 
@@ -192,7 +192,7 @@ interface HeadingProps {
 /** The heading of a page. It takes the focus when the page was opened, unless the page has a field that does. */
 export function PageHeading({ text, takesFocus = true, isLong = false, children }: HeadingProps) {
   const [whole, setWhole] = useState<string>();
-  const short = isLong && whole !== text ? firstLetters(text) : undefined;
+  const short = isLong && whole !== text ? firstLetters(text, LETTERS_OF_NAME) : undefined;
   const heading = useRef<HTMLHeadingElement>(null);
   useEffect(() => {
     if (takesFocus && hasMoved() && window.location.hash === "") heading.current?.focus({ preventScroll: true });

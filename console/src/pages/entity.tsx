@@ -308,10 +308,18 @@ function formersOf(observations: api.Observation[]): Map<string, api.Observation
   return found;
 }
 
-/** The ended facts whose text another one says again, such as with an end of its own: that one is shown. */
+/** The ended facts whose text a later one says again, such as with an end of its own, or after a return to it: that one is shown. */
 function writtenAgainOf(observations: api.Observation[]): Set<string> {
-  const textOf = new Map(observations.map(({ id, text }) => [id, text]));
-  return new Set(observations.filter(({ supersededBy, text }) => supersededBy !== undefined && textOf.get(supersededBy) === text).map(({ id }) => id));
+  const byId = new Map(observations.map((one) => [one.id, one]));
+  const isAgain = (fact: api.Observation): boolean => {
+    const seen = new Set([fact.id]);
+    for (let next = fact.supersededBy; next !== undefined && !seen.has(next); next = byId.get(next)?.supersededBy) {
+      if (byId.get(next)?.text === fact.text) return true;
+      seen.add(next);
+    }
+    return false;
+  };
+  return new Set(observations.filter(isAgain).map(({ id }) => id));
 }
 
 function Facts({ view, changes, withEnded, onEnded, again }: FactsProps) {

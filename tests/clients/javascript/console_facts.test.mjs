@@ -90,6 +90,7 @@ test("a fact that was ended is listed once, also after a return to its former te
   await ports.getByRole("button", { name: "End: listens on port 9090" }).click();
   await ports.getByText("Ended. Assistants are not told it any more.").waitFor();
   await settled(ports);
+  await ports.getByRole("button", { name: "Undo", exact: true }).waitFor();
   const texts = async () => (await ports.locator(".observations li.ended").allInnerTexts()).map((text) => text.split("\n")[0]).sort();
   await ports.locator(".observations li.ended").nth(1).waitFor();
   assert.deepEqual(await texts(), ["listens on port 8080", "listens on port 9090"]);

@@ -103,7 +103,7 @@ test("two tabs with one document keep a draft each, of which none is lost or cal
   await third.page.goto(`${server.origin}/app/documents/both.md`);
   await third.page.getByText("You have a draft of this document in this browser").waitFor();
   await third.page.getByText("This document is edited in another tab, too.").waitFor();
-  await page.goto("about:blank");
+  await page.close();
   await third.page.goto(`${server.origin}/app/edit/both.md`);
   await third.field.waitFor();
   const found = [await third.field.inputValue()];
