@@ -175,7 +175,8 @@ test("a long name takes little room on a phone, and is shown whole when it is as
   const name = `Long ${"name ".repeat(39)}end`;
   await entity(name, "is known");
   const page = await shown(t, `/app/graph/${encodeURIComponent(name)}`, { viewport: PHONE, isMobile: true, hasTouch: true });
-  const heading = page.locator("h1");
+  const heading = page.locator("h1", { hasText: "Long name" });
+  await heading.waitFor();
   assert.ok((await heading.innerText()).length <= 101);
   assert.equal(await heading.getAttribute("title"), name.trim());
   const { height } = await heading.boundingBox();
