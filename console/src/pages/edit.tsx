@@ -14,6 +14,8 @@ import { texts } from "../texts";
 import { Time } from "../time";
 
 const t = texts.edit;
+/** How many other drafts are offered, the newest ones. */
+const MOST_OTHERS = 5;
 
 /** What is edited: the text that was read, with its etag, or neither for a document that does not exist yet. */
 interface Base {
@@ -268,7 +270,7 @@ function OtherDrafts({ editing, onContinue }: { editing: Editing; onContinue: (k
   if (others === undefined) return null;
   return (
     <>
-      {others.left.map(({ key, draft }) => (
+      {others.left.slice(0, MOST_OTHERS).map(({ key, draft }) => (
         <p key={key} class="note" role="status">
           {t.otherDraft} {draft.at !== undefined && <Time at={new Date(draft.at).toISOString()} near />}{" "}
           <button type="button" onClick={() => onContinue(key)}>

@@ -7,7 +7,7 @@ export const texts = {
   skip: "Skip to the content",
   loading: "Loading…",
   more: "more",
-  whole: (beginning: string) => `Show all of: ${beginning}`,
+  whole: (beginning: string) => `more of: ${beginning}`,
   menu: "Pages",
   signOut: "Sign out",
   theme: { auto: "Colours of the system", light: "Light colours", dark: "Dark colours" },

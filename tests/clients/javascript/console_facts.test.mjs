@@ -184,7 +184,7 @@ test("a long name takes little room on a phone, and is shown whole when it is as
   await accessible(page);
   await fits(page);
   await picture(page, "entity-long-phone");
-  await page.getByRole("button", { name: "Show all of: Long" }).first().click();
+  await page.getByRole("button", { name: "more of: Long" }).first().click();
   assert.equal(await heading.innerText(), name.trim());
   await page.goto(`${server.origin}/app/history`);
   const row = page.locator(".versions .row", { hasText: "Long name" }).first();
