@@ -33,6 +33,7 @@ export function UndoOne({ change: { by, at, imported }, of, about, isInUse = fal
   if (isInUse) {
     return (
       <span class="facts" title={texts.undo.inUseWhy}>
+        {" · "}
         {texts.undo.inUse}
       </span>
     );
