@@ -142,8 +142,16 @@ export interface FoundEntity {
   relationCount: number;
 }
 
+/** A fact that has words of a search. */
+export interface FoundFact {
+  id: string;
+  entityId: string;
+  text: string;
+}
+
 export interface FoundEntities {
   entities: FoundEntity[];
+  facts: FoundFact[];
   nextCursor?: string;
 }
 
@@ -204,6 +212,10 @@ export interface GraphVersion {
   at: string;
   kind: string;
   observation?: string;
+  /** The text of the fact that it replaced. */
+  replaces?: string;
+  /** Whether it created an entity that has facts or relations now, so that its undo alone leaves it. */
+  inUse?: boolean;
   validUntil?: string;
   relation?: string;
   type?: string;
@@ -286,14 +298,22 @@ export interface Undoable {
 
 export interface Undone {
   dryRun: boolean;
-  undone: (Undoable & { change: string; versions: number; laterChangesStay: boolean })[];
+  undone: (Undoable & {
+    change: string;
+    versions: number;
+    laterChangesStay: boolean;
+    /** Whether it is a fact that had ended before. */
+    ended: boolean;
+    /** What would change in the text of a document. */
+    diff?: string;
+  })[];
   left: (Undoable & { reason: string; changedBy: string[] })[];
   versionsOfOthers: number;
   notShown: number;
 }
 
 /** Undoes the changes of a session, or of a user since a time; or shows them. */
-export const undo = (wanted: { by: string; since?: string; until?: string; filename?: string; entity?: string; dryRun: boolean }, signal?: AbortSignal): Promise<Undone> =>
+export const undo = (wanted: { by: string; since?: string; until?: string; filename?: string; entity?: string; dryRun: boolean; withDiff?: boolean }, signal?: AbortSignal): Promise<Undone> =>
   change("POST", "/api/v1/history/undo", wanted, signal);
 
 export type Role = "viewer" | "editor" | "owner";

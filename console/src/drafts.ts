@@ -1,20 +1,26 @@
-// Texts that are not saved yet, in this browser: a closed tab or a lost connection loses nothing.
+// Texts that are not saved yet, in this browser: a closed tab or a lost connection loses nothing. Each editor of each tab has a
+// draft of its own, and a lock of the browser tells the other tabs that it is open.
 
 import { currentSession } from "./api";
 
 const PREFIX = "memory-bank-console-draft ";
+/** Where a tab remembers its draft of a document, for the page that is loaded again. */
+const OF_TAB = "memory-bank-console-draft-of-tab ";
 
 export interface Draft {
   base: { text: string; etag: string | undefined };
   text: string;
+  /** When it was kept, in milliseconds since 1970. */
+  at?: number;
   /** Whether the user has saved it, and the server could not be reached. */
   isWaiting?: boolean;
 }
 
-/** A draft is of one user in one project: nobody who signs in later in the same browser sees it. */
-function keyOf(name: string): string {
-  const session = currentSession();
-  return PREFIX + JSON.stringify([session?.user, session?.project, name]);
+/** A draft that no open editor has. */
+export interface LeftDraft {
+  key: string;
+  name: string;
+  draft: Draft;
 }
 
 function isDraft(value: unknown): value is Draft {
@@ -23,49 +29,167 @@ function isDraft(value: unknown): value is Draft {
   return typeof text === "string" && typeof base === "object" && base !== null && "text" in base && typeof base.text === "string";
 }
 
-export function draftOf(name: string): Draft | undefined {
+/** A draft is of one user in one project: nobody who signs in later in the same browser sees it. */
+function keyOf(name: string, id: string): string {
+  const session = currentSession();
+  return PREFIX + JSON.stringify([session?.user, session?.project, name, id]);
+}
+
+function stored(key: string): Draft | undefined {
   try {
-    const stored: unknown = JSON.parse(localStorage.getItem(keyOf(name)) ?? "null");
-    return isDraft(stored) ? stored : undefined;
+    const found: unknown = JSON.parse(localStorage.getItem(key) ?? "null");
+    return isDraft(found) ? found : undefined;
   } catch {
     // A damaged draft is none.
     return undefined;
   }
 }
 
-/** Whether the browser has room for it. */
-export function keepDraft(name: string, draft: Draft): boolean {
-  try {
-    localStorage.setItem(keyOf(name), JSON.stringify(draft));
-    return true;
-  } catch {
-    localStorage.removeItem(keyOf(name));
-    return false;
-  }
-}
-
-/** The documents whose drafts wait to be saved, of the user and project of this session. */
-export function waitingDrafts(): string[] {
+/** The drafts of the user and project of this session, the newest first. */
+function drafts(): LeftDraft[] {
   const session = currentSession();
-  return Object.keys(localStorage).flatMap((key) => {
+  const found = Object.keys(localStorage).flatMap((key) => {
     if (!key.startsWith(PREFIX)) return [];
     try {
       const of: unknown = JSON.parse(key.slice(PREFIX.length));
       if (!Array.isArray(of) || of[0] !== session?.user || of[1] !== session?.project) return [];
       const name: unknown = of[2];
-      return typeof name === "string" && draftOf(name)?.isWaiting === true ? [name] : [];
+      const draft = stored(key);
+      return typeof name === "string" && draft !== undefined ? [{ key, name, draft }] : [];
     } catch {
       // Not a draft of this console.
       return [];
     }
   });
+  return found.sort((one, other) => (other.draft.at ?? 0) - (one.draft.at ?? 0));
 }
 
-export function forgetDraft(name: string): void {
-  localStorage.removeItem(keyOf(name));
+/** What ends the locks of this tab, by the keys of their drafts. */
+const held = new Map<string, () => void>();
+/** The locks of this tab that are about to end. */
+const ending = new Map<string, Promise<unknown>>();
+
+/** Takes the lock of a draft, unless another editor has it. */
+async function lock(key: string): Promise<boolean> {
+  await ending.get(key);
+  return new Promise((resolve, reject) => {
+    const ended = navigator.locks.request(key, { ifAvailable: true }, (lock) => {
+      resolve(lock !== null);
+      return lock === null ? undefined : new Promise<void>((end) => held.set(key, end));
+    });
+    ended.catch(reject);
+  });
+}
+
+/** Ends the lock of a draft of this tab. */
+function unlock(key: string): void {
+  const end = held.get(key);
+  if (end === undefined) return;
+  held.delete(key);
+  // The browser ends it a little later, and then grants this one, which waits for it.
+  const gone = navigator.locks.request(key, () => undefined).finally(() => ending.delete(key));
+  ending.set(key, gone);
+  end();
+}
+
+/** The keys of the drafts that editors have open, in this tab and others. */
+async function openKeys(): Promise<Set<string>> {
+  await Promise.all(ending.values());
+  const { held: all = [] } = await navigator.locks.query();
+  return new Set(all.flatMap(({ name }) => (name?.startsWith(PREFIX) === true ? [name] : [])));
+}
+
+/** The names that have drafts, of open editors or left ones. */
+export const draftNames = (): Set<string> => new Set(drafts().map(({ name }) => name));
+
+/** The drafts of a document that were left, the newest first, and whether an editor other than that of `own` has one. */
+export async function draftsOf(name: string, own?: string): Promise<{ left: LeftDraft[]; isOpen: boolean }> {
+  const open = await openKeys();
+  const all = drafts().filter((draft) => draft.name === name && draft.key !== own);
+  return { left: all.filter(({ key }) => !open.has(key)), isOpen: all.some(({ key }) => open.has(key)) };
+}
+
+/** How long the browser may take to end the lock of a tab that was closed just now, in milliseconds. */
+const CLOSING = 250;
+
+/** The draft of one editor. */
+export class Editing {
+  private constructor(
+    readonly key: string,
+    readonly name: string,
+    /** What was left of it by an editor that was closed. */
+    readonly found: Draft | undefined,
+  ) {}
+
+  /** Takes over what an editor that was closed has left: in this tab, or the newest; or the one of this key. Nothing if nothing was. */
+  static async continued(name: string, key?: string): Promise<Editing | undefined> {
+    const first = await draftsOf(name);
+    if (first.left.length === 0 && first.isOpen) await new Promise((done) => setTimeout(done, CLOSING));
+    const { left } = first.left.length > 0 ? first : await draftsOf(name);
+    const own = key ?? sessionStorage.getItem(OF_TAB + name);
+    const ordered = [...left.filter((draft) => draft.key === own), ...left.filter((draft) => draft.key !== own && key === undefined)];
+    for (const { key: one } of ordered) {
+      if (!(await lock(one))) continue;
+      const draft = stored(one);
+      // Another tab may have saved it just now.
+      if (draft !== undefined) return Editing.#opened(new Editing(one, name, draft));
+      unlock(one);
+    }
+    return undefined;
+  }
+
+  /** A draft of its own. */
+  static async begun(name: string): Promise<Editing> {
+    const key = keyOf(name, crypto.randomUUID());
+    await lock(key);
+    return Editing.#opened(new Editing(key, name, undefined));
+  }
+
+  static #opened(editing: Editing): Editing {
+    sessionStorage.setItem(OF_TAB + editing.name, editing.key);
+    return editing;
+  }
+
+  /** Whether the browser has room for it. */
+  keep(draft: Draft): boolean {
+    return keepDraft(this.key, draft);
+  }
+
+  forget(): void {
+    localStorage.removeItem(this.key);
+  }
+
+  /** The editor is closed; its draft is left. */
+  close(): void {
+    unlock(this.key);
+  }
+}
+
+export function keepDraft(key: string, draft: Draft): boolean {
+  try {
+    localStorage.setItem(key, JSON.stringify({ ...draft, at: Date.now() }));
+    return true;
+  } catch {
+    localStorage.removeItem(key);
+    return false;
+  }
+}
+
+export const draftAt = stored;
+
+export function forgetDraft(key: string): void {
+  localStorage.removeItem(key);
+}
+
+/** The drafts that wait to be saved and are this tab's to save: its own, and those that were left. */
+export async function waitingDrafts(): Promise<LeftDraft[]> {
+  if (!drafts().some(({ draft }) => draft.isWaiting === true)) return [];
+  const open = await openKeys();
+  return drafts().filter(({ key, draft }) => draft.isWaiting === true && (held.has(key) || !open.has(key)));
 }
 
 /** Who signs out leaves nothing of the bank in the browser. */
 export function forgetDrafts(): void {
   for (const key of Object.keys(localStorage)) if (key.startsWith(PREFIX)) localStorage.removeItem(key);
+  for (const key of Object.keys(sessionStorage)) if (key.startsWith(OF_TAB)) sessionStorage.removeItem(key);
 }

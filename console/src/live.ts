@@ -17,8 +17,24 @@ const pause = (milliseconds: number, signal: AbortSignal): Promise<void> =>
     });
   });
 
-/** Calls `take` with the id of each event, until the stream ends. */
-async function read(stream: ReadableStream<Uint8Array>, take: (id: string | undefined) => void): Promise<void> {
+/** What has changed. */
+export type Changed = "document" | "list" | "graph" | "all";
+
+/** What an event says; one that is not understood may be about anything. */
+function changedBy(data: string): Changed {
+  try {
+    const event: unknown = JSON.parse(data);
+    const change = typeof event === "object" && event !== null && "change" in event ? event.change : undefined;
+    return change === "document" || change === "list" || change === "graph" ? change : "all";
+  } catch {
+    return "all";
+  }
+}
+
+const notify = (change: Changed) => window.dispatchEvent(new CustomEvent<Changed>(CHANGED, { detail: change }));
+
+/** Calls `take` with the id of each event and with what has changed, until the stream ends. */
+async function read(stream: ReadableStream<Uint8Array>, take: (id: string | undefined, change: Changed) => void): Promise<void> {
   const reader = stream.getReader();
   const decoder = new TextDecoder();
   let rest = "";
@@ -29,7 +45,8 @@ async function read(stream: ReadableStream<Uint8Array>, take: (id: string | unde
     rest = blocks.pop() ?? "";
     for (const block of blocks) {
       const lines = block.split("\n");
-      if (lines.some((line) => line.startsWith("data:"))) take(lines.find((line) => line.startsWith("id: "))?.slice(4));
+      const data = lines.find((line) => line.startsWith("data:"))?.slice(5);
+      if (data !== undefined) take(lines.find((line) => line.startsWith("id: "))?.slice(4), changedBy(data));
     }
   }
 }
@@ -44,9 +61,9 @@ async function follow(signal: AbortSignal): Promise<void> {
       // After this, a stream that is opened again may have missed something.
       last ??= "0";
       wait = FIRST_WAIT;
-      await read(stream, (id) => {
+      await read(stream, (id, change) => {
         last = id ?? last;
-        window.dispatchEvent(new Event(CHANGED));
+        notify(change);
       });
     } catch (error) {
       // The session has ended, or this server has no such stream.
@@ -67,7 +84,7 @@ export function followChanges(): () => void {
       control = new AbortController();
       void follow(control.signal);
       // While it was hidden, anything may have changed.
-      if (wasHidden) window.dispatchEvent(new Event(CHANGED));
+      if (wasHidden) notify("all");
     } else if (!isVisible) {
       control?.abort();
       control = undefined;
@@ -82,10 +99,12 @@ export function followChanges(): () => void {
   };
 }
 
-/** Calls this after changes. Gives what ends it. */
-export function onChanges(callback: () => void): () => void {
+/** Calls this after changes, or only those of this kind. Gives what ends it. */
+export function onChanges(callback: () => void, only?: Changed): () => void {
   let timer: ReturnType<typeof setTimeout> | undefined;
-  const collect = () => {
+  const collect = (event: Event) => {
+    const change = event instanceof CustomEvent ? (event as CustomEvent<Changed>).detail : "all";
+    if (only !== undefined && change !== only && change !== "all") return;
     timer ??= setTimeout(() => {
       timer = undefined;
       callback();

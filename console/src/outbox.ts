@@ -1,9 +1,11 @@
 // Saves that could not reach the server: their drafts wait in this browser, and are saved when the connection is back.
 
 import { ApiError, document as readDocument, writeDocument } from "./api";
-import { type Draft, draftOf, forgetDraft, keepDraft, waitingDrafts } from "./drafts";
+import { type Draft, draftAt, forgetDraft, keepDraft, type LeftDraft, waitingDrafts } from "./drafts";
 
 export interface Delivery {
+  /** Of the draft. */
+  key: string;
   name: string;
   result: "saved" | "refused" | "unreachable";
 }
@@ -23,21 +25,19 @@ async function isStored(name: string, { text }: Draft): Promise<boolean> {
   }
 }
 
-async function deliver(name: string): Promise<Delivery | undefined> {
-  const draft = draftOf(name);
-  if (draft?.isWaiting !== true) return undefined;
+async function deliver({ key, name, draft }: LeftDraft): Promise<Delivery> {
   try {
     await writeDocument(name, draft.text, draft.base.etag);
   } catch (error) {
-    if (!(error instanceof ApiError) || isUnreachable(error) || error.status === 401) return { name, result: "unreachable" };
+    if (!(error instanceof ApiError) || isUnreachable(error) || error.status === 401) return { key, name, result: "unreachable" };
     if (error.status !== 409 || !(await isStored(name, draft))) {
-      keepDraft(name, { base: draft.base, text: draft.text });
-      return { name, result: "refused" };
+      keepDraft(key, { base: draft.base, text: draft.text });
+      return { key, name, result: "refused" };
     }
   }
   // What was typed meanwhile stays a draft.
-  if (draftOf(name)?.text === draft.text) forgetDraft(name);
-  return { name, result: "saved" };
+  if (draftAt(key)?.text === draft.text) forgetDraft(key);
+  return { key, name, result: "saved" };
 }
 
 const listeners = new Set<(delivery: Delivery) => void>();
@@ -48,9 +48,9 @@ export async function deliverAll(): Promise<void> {
   if (isBusy) return;
   isBusy = true;
   try {
-    for (const name of waitingDrafts()) {
-      const delivery = await deliver(name);
-      if (delivery !== undefined) for (const listener of listeners) listener(delivery);
+    for (const waiting of await waitingDrafts()) {
+      const delivery = await deliver(waiting);
+      for (const listener of listeners) listener(delivery);
     }
   } finally {
     isBusy = false;
@@ -67,9 +67,7 @@ export function onDelivery(listener: (delivery: Delivery) => void): () => void {
 export function keepDelivering(): () => void {
   const attempt = () => void deliverAll();
   attempt();
-  const timer = setInterval(() => {
-    if (waitingDrafts().length > 0) attempt();
-  }, PAUSE);
+  const timer = setInterval(attempt, PAUSE);
   window.addEventListener("online", attempt);
   return () => {
     clearInterval(timer);

@@ -3,7 +3,7 @@
 import { type ComponentChildren, createContext } from "preact";
 import { useCallback, useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { ApiError } from "./api";
-import { onChanges } from "./live";
+import { type Changed, onChanges } from "./live";
 import { type Heading, renderedLine, show } from "./markdown";
 import { hasMoved } from "./router";
 import { texts } from "./texts";
@@ -47,18 +47,34 @@ export const MayWrite = createContext(false);
 /** Whether the user may delete and administer in this session. */
 export const MayAdminister = createContext(false);
 
-export type Loaded<T> = { state: "loading"; last: T | undefined } | { state: "failed"; error: ApiError } | { state: "done"; value: T };
+export type Loaded<T> = { state: "loading"; last: T | undefined } | { state: "failed"; error: ApiError } | { state: "done"; value: T; isGone?: boolean };
+
+/** How a page follows changes of the bank. */
+export interface Following {
+  live: boolean;
+  /** Which changes matter; all without it. */
+  only?: Changed;
+  /** How long changes are collected at least, in milliseconds. */
+  pause?: () => number;
+  /** Whether another reply can be shown now; else it waits. */
+  isReady?: () => boolean;
+}
 
 /** For pages that load again when something in the bank has changed. */
-export const LIVE = { live: true };
+export const LIVE: Following = { live: true };
+/** How long a page that is not ready waits, in milliseconds. */
+const NOT_READY = 500;
 
 /** The reply to a request, which is made again when one of `of` changes, and by `retry`; with `live` after changes of the bank, too, while the
  * former reply stays on the screen. A reply never replaces one that was requested later. */
-export function useLoaded<T>(load: (signal: AbortSignal) => Promise<T>, of: unknown[], { live }: { live: boolean } = { live: false }): [Loaded<T>, () => void] {
+export function useLoaded<T>(load: (signal: AbortSignal) => Promise<T>, of: unknown[], following: Following = { live: false }): [Loaded<T>, () => void] {
   const [loaded, setLoaded] = useState<Loaded<T>>({ state: "loading", last: undefined });
   const [attempt, setAttempt] = useState(0);
   const latest = useRef(load);
   latest.current = load;
+  const { live } = following;
+  const how = useRef(following);
+  how.current = following;
   const running = useRef<AbortController | undefined>(undefined);
   const changedMeanwhile = useRef(false);
   const request = useCallback(() => {
@@ -72,11 +88,11 @@ export function useLoaded<T>(load: (signal: AbortSignal) => Promise<T>, of: unkn
       if (changedMeanwhile.current) request();
     };
     latest.current(control.signal).then(
-      (value) => end((before) => (before.state === "done" && before.value === value ? before : { state: "done", value })),
+      (value) => end((before) => (before.state === "done" && before.value === value && before.isGone !== true ? before : { state: "done", value })),
       (error: unknown) => {
         const shown = error instanceof ApiError ? error : new ApiError(0, texts.errors.server);
-        // A reply that is there stays; the next change, or a page that is opened, shows why.
-        end((before) => (before.state === "done" ? before : { state: "failed", error: shown }));
+        // A reply that is there stays; the next change, or a page that is opened, shows why. What it shows may be gone.
+        end((before) => (before.state !== "done" ? { state: "failed", error: shown } : shown.status === 404 ? { ...before, isGone: true } : before));
       },
     );
   }, []);
@@ -89,10 +105,22 @@ export function useLoaded<T>(load: (signal: AbortSignal) => Promise<T>, of: unkn
   useEffect(() => {
     if (!live) return;
     // Where changes come faster than replies, each reply is shown all the same.
-    return onChanges(() => {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const attempt = () => {
+      timer = how.current.isReady?.() === false ? setTimeout(attempt, NOT_READY) : undefined;
+      if (timer !== undefined) return;
       if (running.current === undefined) request();
       else changedMeanwhile.current = true;
-    });
+    };
+    const end = onChanges(() => {
+      const pause = how.current.pause?.() ?? 0;
+      if (pause === 0 && how.current.isReady === undefined) attempt();
+      else timer ??= setTimeout(attempt, pause);
+    }, following.only);
+    return () => {
+      end();
+      clearTimeout(timer);
+    };
   }, [live]);
   return [loaded, useCallback(() => setAttempt((before) => before + 1), [])];
 }
@@ -123,17 +151,62 @@ export function Trouble({ error, retry }: { error: ApiError; retry?: (() => void
   );
 }
 
+/** To how many letters a text, and the name in a heading, is shortened if it is longer by a quarter. */
+const [LETTERS, LETTERS_OF_NAME] = [100, 60] as const;
+const firstLetters = (text: string, most: number): string | undefined => {
+  if (text.length <= 1.25 * most) return undefined;
+  return `${Array.from(text.slice(0, 2 * most)).slice(0, most).join("").trimEnd()}…`;
+};
+
+/** A text that is shortened if it is long; a button shows all of it. */
+export function Long({ text }: { text: string }) {
+  const [isWhole, setWhole] = useState(false);
+  const short = isWhole ? undefined : firstLetters(text, LETTERS);
+  if (short === undefined) return <bdi class="long">{text}</bdi>;
+  return (
+    <>
+      <bdi class="long" title={text}>
+        {short}
+      </bdi>{" "}
+      <button type="button" class="plain" aria-label={texts.whole(short)} onClick={() => setWhole(true)}>
+        {texts.more}
+      </button>
+    </>
+  );
+}
+
+/** A text within a link, which is shortened if it is long; what the link leads to has all of it. */
+export function Short({ text }: { text: string }) {
+  const short = firstLetters(text, LETTERS);
+  return <bdi {...(short !== undefined && { title: text })}>{short ?? text}</bdi>;
+}
+
+interface HeadingProps {
+  text: string;
+  takesFocus?: boolean;
+  /** Whether the text is a name that may be long, and is shortened then. */
+  isLong?: boolean;
+  children?: ComponentChildren;
+}
+
 /** The heading of a page. It takes the focus when the page was opened, unless the page has a field that does. */
-export function PageHeading({ text, takesFocus = true, children }: { text: string; takesFocus?: boolean; children?: ComponentChildren }) {
+export function PageHeading({ text, takesFocus = true, isLong = false, children }: HeadingProps) {
+  const [whole, setWhole] = useState<string>();
+  const short = isLong && whole !== text ? firstLetters(text, LETTERS_OF_NAME) : undefined;
   const heading = useRef<HTMLHeadingElement>(null);
   useEffect(() => {
     if (takesFocus && hasMoved() && window.location.hash === "") heading.current?.focus({ preventScroll: true });
   }, [text]);
   return (
     <div class="heading">
-      <h1 ref={heading} tabIndex={-1}>
-        {text}
+      <h1 ref={heading} tabIndex={-1} {...(short !== undefined && { title: text })}>
+        {short ?? text}
       </h1>
+      {short !== undefined && (
+        <button type="button" class="plain" aria-label={texts.whole(short)} onClick={() => setWhole(text)}>
+          {texts.more}
+        </button>
+      )}
       {children}
     </div>
   );

@@ -22,11 +22,11 @@ export class ApiError extends Error {
 }
 
 /** What to do about an error. */
-export function advice(status: number, retryAfter: number | undefined): string {
+export function advice(status: number, retryAfter: number | undefined, path = ""): string {
   const { errors } = texts;
   if (status === 401) return errors.ended;
   if (status === 403) return errors.forbidden;
-  if (status === 404) return errors.missing;
+  if (status === 404) return path.startsWith("/api/v1/graph/") ? errors.missingInGraph : path.startsWith("/api/v1/document") ? errors.missingDocument : errors.missing;
   if (status === 429) return errors.many(retryAfter ?? 60);
   return status === 503 ? errors.unavailable : errors.server;
 }
@@ -109,7 +109,7 @@ export async function failure(response: Response): Promise<ApiError> {
   if (status === 401) ended();
   // What is against a text, and why a store is busy, only the server knows.
   const isOwn = [400, 409, 413, 503].includes(status) && typeof detail === "string";
-  return new ApiError(status, isOwn ? sentence(detail) : advice(status, typeof retryAfter === "number" ? retryAfter : undefined));
+  return new ApiError(status, isOwn ? sentence(detail) : advice(status, typeof retryAfter === "number" ? retryAfter : undefined, new URL(response.url).pathname));
 }
 
 // Replies that did not change are not sent again.

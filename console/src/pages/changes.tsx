@@ -6,6 +6,7 @@ import { MayWrite, PageHeading, Shown, Trouble, useLoaded } from "../parts";
 import { links, type UndoWanted } from "../router";
 import { texts } from "../texts";
 import { Time } from "../time";
+import { Difference } from "./difference";
 
 const b = texts.blame;
 const u = texts.undo;
@@ -140,7 +141,14 @@ function Outcome({ found }: { found: api.Undone }) {
             <span class="facts">
               {u.versions(change.versions)}
               {change.laterChangesStay && ` · ${u.laterStay}`}
+              {change.ended && ` · ${u.hasEnded}`}
             </span>
+            {change.diff !== undefined && change.diff !== "" && change.filename !== undefined && (
+              <details open={found.undone.length === 1}>
+                <summary>{u.differenceOf(change.filename)}</summary>
+                <Difference diff={change.diff} />
+              </details>
+            )}
           </li>
         ))}
       </Changes>
@@ -161,7 +169,7 @@ function Outcome({ found }: { found: api.Undone }) {
 /** Shows what would be undone, and undoes it after that. */
 export function Undo({ wanted }: { wanted: UndoWanted }) {
   const mayWrite = useContext(MayWrite);
-  const [loaded, retry] = useLoaded((signal) => api.undo({ ...wanted, dryRun: true }, signal), [wanted.by, wanted.since, wanted.until, wanted.filename, wanted.entity]);
+  const [loaded, retry] = useLoaded((signal) => api.undo({ ...wanted, dryRun: true, withDiff: true }, signal), [wanted.by, wanted.since, wanted.until, wanted.filename, wanted.entity]);
   const [done, setDone] = useState<api.Undone>();
   const [error, setError] = useState<api.ApiError>();
   const [isBusy, setBusy] = useState(false);
@@ -200,9 +208,9 @@ export function Undo({ wanted }: { wanted: UndoWanted }) {
         <Shown loaded={loaded} retry={retry}>
           {(found) => (
             <>
-              <p class="hint">{u.hint}</p>
+              {found.undone.length > 0 ? <p class="hint">{u.hint}</p> : found.left.length > 0 && <p class="note">{u.cannot}</p>}
               <Outcome found={found} />
-              {found.undone.length === 0 && <p class="quiet">{u.nothing}</p>}
+              {found.undone.length === 0 && found.left.length === 0 && <p class="quiet">{u.nothing}</p>}
               {error !== undefined && <Trouble error={error} />}
               <div class="actions">
                 {mayWrite && found.undone.length > 0 && (

@@ -2,7 +2,7 @@
 
 import { useCallback, useContext, useEffect, useState } from "preact/hooks";
 import * as api from "../api";
-import { draftOf, forgetDraft } from "../drafts";
+import { draftsOf, forgetDraft } from "../drafts";
 import type { Heading } from "../markdown";
 import { LIVE, Markdown, MayAdminister, MayWrite, PageHeading, Shown, useLoaded } from "../parts";
 import { links } from "../router";
@@ -40,24 +40,41 @@ function download(name: string, text: string): void {
   URL.revokeObjectURL(address);
 }
 
-/** That this browser has a text of the document which is not saved, and the ways on. */
+/** That this browser has texts of the document which are not saved, and the ways on. */
 function DraftNote({ found }: { found: api.DocumentView }) {
-  const [draft, setDraft] = useState(() => draftOf(found.name));
-  if (draft === undefined || draft.text === found.text) return null;
+  const [drafts, setDrafts] = useState<{ left: string[]; isOpen: boolean }>();
+  useEffect(() => {
+    void draftsOf(found.name).then(({ left, isOpen }) => {
+      setDrafts({ left: left.filter(({ draft }) => draft.text !== found.text).map(({ key }) => key), isOpen });
+    });
+  }, [found]);
+  if (drafts === undefined) return null;
+  const { left, isOpen } = drafts;
   const discard = () => {
-    forgetDraft(found.name);
-    setDraft(undefined);
+    for (const key of left) forgetDraft(key);
+    setDrafts({ left: [], isOpen });
   };
   return (
-    <p class="note" role="status">
-      {texts.edit.hasDraft}{" "}
-      <a class="button" href={links.edit(found.name)}>
-        {texts.edit.toDraft}
-      </a>{" "}
-      <button type="button" onClick={discard}>
-        {texts.edit.discard}
-      </button>
-    </p>
+    <>
+      {isOpen && (
+        <p class="note" role="status">
+          {texts.edit.isOpen}
+        </p>
+      )}
+      {left.length > 0 && (
+        <p class="note" role="status">
+          {texts.edit.hasDraft(left.length)}{" "}
+          <a class="button" href={links.edit(found.name)}>
+            {texts.edit.toDraft}
+          </a>{" "}
+          {left.length === 1 && (
+            <button type="button" onClick={discard}>
+              {texts.edit.discard}
+            </button>
+          )}
+        </p>
+      )}
+    </>
   );
 }
 
@@ -139,6 +156,11 @@ export function Document({ name, heading }: { name: string; heading: string }) {
         ))}
       </p>
       <PageHeading text={name.split("/").at(-1) ?? name} />
+      {loaded.state === "done" && loaded.isGone === true && (
+        <p class="note" role="status">
+          {t.gone} <a href={links.history(name)}>{t.history}</a>
+        </p>
+      )}
       <Shown loaded={loaded} retry={retry}>
         {({ found, by }) => <Text key={found.name} found={found} by={by} heading={heading} />}
       </Shown>

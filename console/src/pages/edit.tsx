@@ -1,17 +1,21 @@
 // Editing a document: the text with a preview, a draft that survives a closed tab, and both changes side by side when
 // somebody else was faster. Loaded when it is opened.
 
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import * as api from "../api";
-import { draftOf, forgetDraft, keepDraft } from "../drafts";
+import { draftsOf, Editing, type LeftDraft } from "../drafts";
 import { Conflict } from "../editor/conflict";
 import { Field, usePlain } from "../editor/field";
+import { onChanges } from "../live";
 import { isUnreachable, onDelivery } from "../outbox";
 import { Markdown, PageHeading, Shown, Trouble, useLoaded } from "../parts";
 import { go, links } from "../router";
 import { texts } from "../texts";
+import { Time } from "../time";
 
 const t = texts.edit;
+/** How many other drafts are offered, the newest ones. */
+const MOST_OTHERS = 5;
 
 /** What is edited: the text that was read, with its etag, or neither for a document that does not exist yet. */
 interface Base {
@@ -30,8 +34,19 @@ async function writerOf(name: string, etag: string): Promise<string | undefined>
   }
 }
 
-function Editor({ name, read, wanted }: { name: string; read: Base; wanted: string | undefined }) {
-  const [draft] = useState(() => (wanted === undefined ? draftOf(name) : undefined));
+/** What the document has become since it was read: another text, by whom, or nothing. */
+type Elsewhere = { state: "changed"; by: string | undefined } | { state: "deleted" };
+
+interface EditorProps {
+  name: string;
+  read: Base;
+  wanted: string | undefined;
+  /** Its draft. */
+  editing: Editing;
+}
+
+function Editor({ name, read, wanted, editing }: EditorProps) {
+  const draft = editing.found;
   const [base, setBase] = useState<Base>(draft?.base ?? read);
   const [text, setText] = useState(draft?.text ?? wanted ?? read.text);
   const [isRestored, setRestored] = useState(draft !== undefined && draft.text !== read.text);
@@ -45,25 +60,45 @@ function Editor({ name, read, wanted }: { name: string; read: Base; wanted: stri
   const [isPlain, setPlain] = usePlain();
   const [focused, setFocused] = useState(0);
   const focus = () => setFocused((before) => before + 1);
+  const [elsewhere, setElsewhere] = useState<Elsewhere>();
+  const isSaving = useRef(false);
+  const latest = useRef({ base, text });
+  latest.current = { base, text };
 
   function change(next: string) {
     setText(next);
     setNote(undefined);
     setWaiting(false);
-    if (next === base.text) forgetDraft(name);
-    setKept(next === base.text || keepDraft(name, { base, text: next }));
+    if (next === base.text) editing.forget();
+    setKept(next === base.text || editing.keep({ base, text: next }));
+  }
+
+  /** Whether the document was changed elsewhere, such as in another tab or by an assistant. */
+  async function look() {
+    try {
+      const present = await api.document(name);
+      const { base: of, text: written } = latest.current;
+      if (isSaving.current) return;
+      if (present.etag === of.etag) setElsewhere(undefined);
+      else if (present.text === written) take(present.text, present);
+      else setElsewhere({ state: "changed", by: await writerOf(name, present.etag) });
+    } catch (failure) {
+      // What cannot be asked now is asked after the next change, and found when the text is saved.
+      if (failure instanceof api.ApiError && failure.status === 404 && latest.current.base.etag !== undefined) setElsewhere({ state: "deleted" });
+    }
   }
 
   async function save() {
     setBusy(true);
+    isSaving.current = true;
     setError(undefined);
     try {
       const written = await api.writeDocument(name, text, base.etag);
-      forgetDraft(name);
+      editing.forget();
       go(links.document(written.name));
     } catch (failure) {
       const why = failure instanceof api.ApiError ? failure : new api.ApiError(0, texts.errors.server);
-      if (isUnreachable(why) && keepDraft(name, { base, text, isWaiting: true })) {
+      if (isUnreachable(why) && editing.keep({ base, text, isWaiting: true })) {
         setWaiting(true);
         return;
       }
@@ -71,6 +106,7 @@ function Editor({ name, read, wanted }: { name: string; read: Base; wanted: stri
       if (why.status === 409) await compare();
     } finally {
       setBusy(false);
+      isSaving.current = false;
     }
   }
 
@@ -88,7 +124,8 @@ function Editor({ name, read, wanted }: { name: string; read: Base; wanted: stri
   }
 
   function discard() {
-    forgetDraft(name);
+    editing.forget();
+    setElsewhere(undefined);
     setBase(read);
     setText(read.text);
     setRestored(false);
@@ -100,10 +137,12 @@ function Editor({ name, read, wanted }: { name: string; read: Base; wanted: stri
     setBase(present);
     setText(merged);
     setTheirs(undefined);
+    setElsewhere(undefined);
+    setWaiting(false);
     setRestored(false);
     const isNew = merged !== present.text;
-    if (!isNew) forgetDraft(name);
-    setKept(!isNew || keepDraft(name, { base: present, text: merged }));
+    if (!isNew) editing.forget();
+    setKept(!isNew || editing.keep({ base: present, text: merged }));
     setNote(isNew ? "merged" : "nothing");
     focus();
   }
@@ -122,13 +161,18 @@ function Editor({ name, read, wanted }: { name: string; read: Base; wanted: stri
   useEffect(
     () =>
       onDelivery((delivery) => {
-        if (delivery.name !== name || delivery.result === "unreachable") return;
+        if (delivery.key !== editing.key || delivery.result === "unreachable") return;
         setWaiting(false);
         if (delivery.result === "saved") go(links.document(name));
         else void save();
       }),
     [text, base],
   );
+  // A draft may be of an older text.
+  useEffect(() => {
+    if (base.etag !== read.etag) void look();
+    return onChanges(() => void look());
+  }, []);
 
   if (theirs !== undefined) {
     const { by, ...present } = theirs;
@@ -165,6 +209,20 @@ function Editor({ name, read, wanted }: { name: string; read: Base; wanted: stri
             <a class="button" href={links.document(name)}>
               {t.close}
             </a>
+          )}
+        </p>
+      )}
+      {elsewhere !== undefined && (
+        <p class="note" role="status">
+          {elsewhere.state === "deleted" ? (
+            t.deletedElsewhere
+          ) : (
+            <>
+              {t.elsewhere(elsewhere.by, elsewhere.by !== undefined && elsewhere.by === api.currentSession()?.user)}{" "}
+              <button type="button" onClick={() => void compare()}>
+                {t.compare}
+              </button>
+            </>
           )}
         </p>
       )}
@@ -205,6 +263,64 @@ function Editor({ name, read, wanted }: { name: string; read: Base; wanted: stri
   );
 }
 
+/** The drafts of other editors: those that were left can be continued, open ones are only named. */
+function OtherDrafts({ editing, onContinue }: { editing: Editing; onContinue: (key: string) => void }) {
+  const [others, setOthers] = useState<{ left: LeftDraft[]; isOpen: boolean }>();
+  useEffect(() => void draftsOf(editing.name, editing.key).then(setOthers), [editing]);
+  if (others === undefined) return null;
+  return (
+    <>
+      {others.left.slice(0, MOST_OTHERS).map(({ key, draft }) => (
+        <p key={key} class="note" role="status">
+          {t.otherDraft} {draft.at !== undefined && <Time at={new Date(draft.at).toISOString()} near />}{" "}
+          <button type="button" onClick={() => onContinue(key)}>
+            {t.otherContinue}
+          </button>
+        </p>
+      ))}
+      {others.isOpen && (
+        <p class="note" role="status">
+          {t.isOpen}
+        </p>
+      )}
+    </>
+  );
+}
+
+/** The editor with a draft of its own: one that was left, or a new one. */
+function Drafted({ name, read, wanted }: Omit<EditorProps, "editing">) {
+  const [editing, setEditing] = useState<Editing>();
+  const [chosen, setChosen] = useState<string>();
+  useEffect(() => {
+    let isLeft = false;
+    let opened: Editing | undefined;
+    const open = async () => {
+      const left = wanted === undefined || chosen !== undefined ? await Editing.continued(name, chosen) : undefined;
+      opened = left ?? (await Editing.begun(name));
+      if (isLeft) opened.close();
+      else setEditing(opened);
+    };
+    void open();
+    return () => {
+      isLeft = true;
+      opened?.close();
+    };
+  }, [chosen]);
+  if (editing === undefined) {
+    return (
+      <p class="loading" role="status">
+        {texts.loading}
+      </p>
+    );
+  }
+  return (
+    <>
+      <OtherDrafts editing={editing} onContinue={setChosen} />
+      <Editor key={editing.key} name={name} read={read} wanted={chosen === undefined ? wanted : undefined} editing={editing} />
+    </>
+  );
+}
+
 export default function Edit({ name, version }: { name: string; version: number | undefined }) {
   const load = async (signal: AbortSignal): Promise<{ read: Base; wanted: string | undefined }> => {
     const present = api.document(name, signal).catch((failure: unknown) => {
@@ -225,7 +341,7 @@ export default function Edit({ name, version }: { name: string; version: number 
       <PageHeading text={t.heading(name.split("/").at(-1) ?? name)} />
       {version !== undefined && <p class="note">{t.formerVersion(version)}</p>}
       <Shown loaded={loaded} retry={retry}>
-        {({ read, wanted }) => <Editor name={name} read={read} wanted={wanted} />}
+        {({ read, wanted }) => <Drafted name={name} read={read} wanted={wanted} />}
       </Shown>
     </>
   );

@@ -1,11 +1,11 @@
 // One entity of the graph with its observations, relations, attributes and changes. An observation is corrected and ended here.
 
-import { useContext, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useContext, useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import * as api from "../api";
-import { draftOf, forgetDraft, keepDraft } from "../drafts";
-import { Line, LIVE, MayWrite, PageHeading, Shown, Trouble, useLoaded } from "../parts";
+import { draftNames, Editing } from "../drafts";
+import { Line, LIVE, Long, MayWrite, PageHeading, Shown, Trouble, useLoaded } from "../parts";
 import { links } from "../router";
-import { graphKind, UndoOne } from "./undo_one";
+import { graphKind, replacedText, UndoOne } from "./undo_one";
 import { texts } from "../texts";
 import { Time } from "../time";
 
@@ -31,6 +31,11 @@ function Relations({ entity, relations }: { entity: api.EntityView["entity"]; re
   );
 }
 
+/** What a change was about: an observation by its text, a relation with its source, the entity by its name and type. */
+function aboutOf({ entity, observation, relation, type }: api.GraphVersion): string {
+  return observation ?? (relation === undefined ? texts.undo.entity(entity, type) : texts.history.relation(entity, relation));
+}
+
 function Changes({ changes }: { changes: api.GraphVersion[] }) {
   const mayWrite = useContext(MayWrite);
   if (changes.length === 0) return null;
@@ -40,13 +45,18 @@ function Changes({ changes }: { changes: api.GraphVersion[] }) {
       <ul>
         {changes.map((change, at) => (
           <li key={at}>
-            <span class={`tag ${graphKind(change)}`}>{texts.history.kinds[graphKind(change)] ?? change.kind}</span> <bdi>{change.observation ?? change.relation ?? change.type ?? ""}</bdi>
+            <span class={`tag ${graphKind(change)}`}>{texts.history.kinds[graphKind(change)] ?? change.kind}</span> <Long text={aboutOf(change)} />
             <br />
             <span class="facts">
+              {replacedText(change) !== undefined && (
+                <>
+                  <bdi>{texts.history.inPlaceOf(replacedText(change) ?? "")}</bdi> ·{" "}
+                </>
+              )}
               {change.by ?? texts.history.unknownAuthor} · <Time at={change.at} near />
               {change.tool !== undefined && ` · ${texts.history.tool(change.tool)}`}
             </span>
-            {mayWrite && <UndoOne change={change} of={{ entity: change.entityId }} about={change.observation ?? change.relation ?? change.entity} />}
+            {mayWrite && <UndoOne change={change} of={{ entity: change.entityId }} about={aboutOf(change)} isInUse={change.inUse === true} />}
           </li>
         ))}
       </ul>
@@ -57,6 +67,8 @@ function Changes({ changes }: { changes: api.GraphVersion[] }) {
 interface CorrectionProps {
   entity: string;
   observation: api.Observation;
+  /** Its draft. */
+  editing: Editing;
   onDone: (recorded: api.Recorded) => void;
   onClose: () => void;
 }
@@ -65,17 +77,16 @@ interface CorrectionProps {
 const draftName = (entity: string, observation: api.Observation) => `fact ${entity} ${observation.id}`;
 
 /** The field in which an observation gets another text, which stays a draft until it is saved or cancelled. Escape leaves it, Control and Enter save. */
-function Correction({ entity, observation, onDone, onClose }: CorrectionProps) {
-  const draft = draftName(entity, observation);
-  const [text, setText] = useState(draftOf(draft)?.text ?? observation.text);
+function Correction({ entity, observation, editing, onDone, onClose }: CorrectionProps) {
+  const [text, setText] = useState(editing.found?.text ?? observation.text);
   const [error, setError] = useState<api.ApiError>();
   const [busy, setBusy] = useState(false);
   const write = (next: string) => {
     setText(next);
-    keepDraft(draft, { base: { text: observation.text, etag: undefined }, text: next });
+    editing.keep({ base: { text: observation.text, etag: undefined }, text: next });
   };
   const close = () => {
-    forgetDraft(draft);
+    editing.forget();
     onClose();
   };
   const field = useRef<HTMLTextAreaElement>(null);
@@ -91,7 +102,7 @@ function Correction({ entity, observation, onDone, onClose }: CorrectionProps) {
     setError(undefined);
     try {
       const recorded = await api.correctObservation(entity, observation, text.trim());
-      forgetDraft(draft);
+      editing.forget();
       onDone(recorded);
     } catch (failure) {
       setBusy(false);
@@ -131,6 +142,37 @@ function Correction({ entity, observation, onDone, onClose }: CorrectionProps) {
   );
 }
 
+/** The draft of a correction that is open, what opens one, and what closes it. One that was left is opened at once. */
+function useCorrection(name: string): [Editing | undefined, () => void, () => void] {
+  const [editing, setEditing] = useState<Editing>();
+  const isOpening = useRef(false);
+  const opened = useRef<Editing>(undefined);
+  const isLeft = useRef(false);
+  const open = async (begin: () => Promise<Editing | undefined>) => {
+    if (isOpening.current || opened.current !== undefined) return;
+    isOpening.current = true;
+    const next = await begin();
+    isOpening.current = false;
+    if (isLeft.current) next?.close();
+    else setEditing((opened.current = next));
+  };
+  useEffect(() => {
+    isLeft.current = false;
+    if (draftNames().has(name)) void open(() => Editing.continued(name));
+    return () => {
+      isLeft.current = true;
+      opened.current?.close();
+      opened.current = undefined;
+    };
+  }, [name]);
+  const close = () => {
+    opened.current?.close();
+    opened.current = undefined;
+    setEditing(undefined);
+  };
+  return [editing, () => void open(async () => (await Editing.continued(name)) ?? Editing.begun(name)), close];
+}
+
 interface ObservationProps {
   entity: string;
   observation: api.Observation;
@@ -144,7 +186,8 @@ interface ObservationProps {
 
 function Observation({ entity, observation, by, former, onChanged, onFailed }: ObservationProps) {
   const mayWrite = useContext(MayWrite);
-  const [isOpen, setOpen] = useState(draftOf(draftName(entity, observation)) !== undefined);
+  const [editing, openCorrection, closeCorrection] = useCorrection(draftName(entity, observation));
+  const isOpen = editing !== undefined;
   const [busy, setBusy] = useState(false);
   const button = useRef<HTMLButtonElement>(null);
   const wasOpen = useRef(false);
@@ -165,7 +208,7 @@ function Observation({ entity, observation, by, former, onChanged, onFailed }: O
   const corrected = (recorded: api.Recorded) => {
     // The note of the change gets the focus. An undo may bring this observation back before the list was loaded without it.
     wasOpen.current = false;
-    setOpen(false);
+    closeCorrection();
     onChanged(recorded, t.isCorrected);
   };
   const { text, author, timestamp, endedAt } = observation;
@@ -186,7 +229,7 @@ function Observation({ entity, observation, by, former, onChanged, onFailed }: O
       </span>
       {mayWrite && endedAt === undefined && !isOpen && (
         <span class="own-actions">
-          <button ref={button} type="button" class="plain" aria-label={t.correctOf(text)} onClick={() => setOpen(true)}>
+          <button ref={button} type="button" class="plain" aria-label={t.correctOf(text)} onClick={openCorrection}>
             {t.correct}
           </button>
           {former !== undefined && (
@@ -206,7 +249,7 @@ function Observation({ entity, observation, by, former, onChanged, onFailed }: O
           </button>
         </span>
       )}
-      {isOpen && <Correction entity={entity} observation={observation} onDone={corrected} onClose={() => setOpen(false)} />}
+      {isOpen && <Correction key={editing.key} entity={entity} observation={observation} editing={editing} onDone={corrected} onClose={closeCorrection} />}
     </li>
   );
 }
@@ -265,11 +308,26 @@ function formersOf(observations: api.Observation[]): Map<string, api.Observation
   return found;
 }
 
+/** The ended facts whose text a later one says again, such as with an end of its own, or after a return to it: that one is shown. */
+function writtenAgainOf(observations: api.Observation[]): Set<string> {
+  const byId = new Map(observations.map((one) => [one.id, one]));
+  const isAgain = (fact: api.Observation): boolean => {
+    const seen = new Set([fact.id]);
+    for (let next = fact.supersededBy; next !== undefined && !seen.has(next); next = byId.get(next)?.supersededBy) {
+      if (byId.get(next)?.text === fact.text) return true;
+      seen.add(next);
+    }
+    return false;
+  };
+  return new Set(observations.filter(isAgain).map(({ id }) => id));
+}
+
 function Facts({ view, changes, withEnded, onEnded, again }: FactsProps) {
   const mayWrite = useContext(MayWrite);
   const { entity } = view;
   const formers = formersOf(view.observations);
-  const observations = withEnded ? view.observations : view.observations.filter(({ endedAt }) => endedAt === undefined);
+  const writtenAgain = writtenAgainOf(view.observations);
+  const observations = view.observations.filter(({ id, endedAt }) => endedAt === undefined || (withEnded && !writtenAgain.has(id)));
   const attributes = Object.entries(entity.attrs);
   const [changed, setChanged] = useState<Changed>();
   const [isUndone, setUndone] = useState(false);
@@ -364,9 +422,14 @@ export function Entity({ name }: { name: string }) {
         </Shown>
       ) : (
         <>
-          <PageHeading text={found.view.entity.name}>
+          <PageHeading text={found.view.entity.name} isLong>
             <span class="tag">{found.view.entity.entityType}</span>
           </PageHeading>
+          {loaded.state === "done" && loaded.isGone === true && (
+            <p class="note" role="status">
+              {t.gone} <a href={links.history()}>{t.history}</a>
+            </p>
+          )}
           <div class="actions">
             <a class="button" href={links.picture({ focus: found.view.entity.id })}>
               {t.inPicture}

@@ -2,19 +2,27 @@
 
 import { useEffect, useState } from "preact/hooks";
 import * as api from "../api";
-import { PageHeading, Trouble } from "../parts";
+import { plainLine } from "../markdown";
+import { Marked, PageHeading, queryWords, Short, Trouble } from "../parts";
 import { go, links } from "../router";
 import { texts } from "../texts";
 
 const t = texts.graph;
 const PAUSE = 250;
 
-function EntityLink({ entity }: { entity: api.FoundEntity }) {
+function EntityLink({ entity, fact, words }: { entity: api.FoundEntity; fact: api.FoundFact | undefined; words: string[] }) {
   return (
     <li class="entry">
-      <a href={links.entity(entity.id)}>{entity.name}</a>
+      <a href={links.entity(entity.id)}>
+        <Short text={entity.name} />
+      </a>
       <span class="tag">{entity.entityType}</span>
       <span class="facts">{t.counts(entity.observationCount, entity.relationCount)}</span>
+      {fact !== undefined && (
+        <p class="found">
+          <Marked text={plainLine(fact.text)} words={words} />
+        </p>
+      )}
     </li>
   );
 }
@@ -69,13 +77,14 @@ export function Graph({ query }: { query: string }) {
   async function more(cursor: string) {
     try {
       const page = await api.searchGraph(asked, { limit: 50, cursor });
-      setFound((before) => (before?.nextCursor === cursor ? { ...page, entities: [...before.entities, ...page.entities] } : before));
+      setFound((before) => (before?.nextCursor === cursor ? { ...page, entities: [...before.entities, ...page.entities], facts: [...before.facts, ...page.facts] } : before));
     } catch (failure) {
       setError(failure instanceof api.ApiError ? failure : new api.ApiError(0, texts.errors.server));
     }
   }
 
   const cursor = found?.nextCursor;
+  const words = queryWords(text.trim());
   return (
     <>
       <PageHeading text={t.heading}>
@@ -92,7 +101,7 @@ export function Graph({ query }: { query: string }) {
       {found !== undefined && found.entities.length > 0 && (
         <ul class="tree">
           {found.entities.map((entity) => (
-            <EntityLink key={entity.id} entity={entity} />
+            <EntityLink key={entity.id} entity={entity} fact={found.facts.find(({ entityId }) => entityId === entity.id)} words={words} />
           ))}
         </ul>
       )}

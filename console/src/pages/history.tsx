@@ -2,35 +2,15 @@
 
 import { useContext, useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import * as api from "../api";
-import { LIVE, MayWrite, PageHeading, Shown, Trouble, useLoaded } from "../parts";
+import { LIVE, MayWrite, PageHeading, Short, Shown, Trouble, useLoaded } from "../parts";
 import { links } from "../router";
+import { Difference } from "./difference";
 import { Paged } from "./project_parts";
 import { texts } from "../texts";
 import { Time } from "../time";
-import { graphKind, UndoOne } from "./undo_one";
+import { graphKind, replacedText, UndoOne } from "./undo_one";
 
 const t = texts.history;
-
-/** A difference, line by line. Signs and hidden words name what the colours show. */
-export function Difference({ diff }: { diff: string }) {
-  if (diff === "") return <p class="quiet">{t.same}</p>;
-  const lines = diff.split("\n").filter((line, at, all) => at < all.length - 1 || line !== "");
-  return (
-    <div class="diff" tabIndex={0} role="region" aria-label={t.heading}>
-      {lines.map((line, at) => {
-        if (line.startsWith("--- ") || line.startsWith("+++ ")) return null;
-        const kind = line.startsWith("@@") ? "place" : line.startsWith("+") ? "added" : line.startsWith("-") ? "removed" : "same";
-        return (
-          <div key={at} class={kind}>
-            {kind === "added" && <span class="hidden">{t.added}: </span>}
-            {kind === "removed" && <span class="hidden">{t.removed}: </span>}
-            {line === "" ? " " : line}
-          </div>
-        );
-      })}
-    </div>
-  );
-}
 
 /** Ways to undo more than a change. Each first shows what it would do. */
 function UndoMore({ name, version }: { name: string; version: api.Version }) {
@@ -144,9 +124,12 @@ function Change({ name, version, former, isLast }: { name: string; version: api.
 }
 
 /** What a change of the graph was about: what is shown before its kind, and after it. */
-function aboutOf({ entity, observation, relation, type }: api.GraphVersion): [string, string] {
-  const text = observation ?? relation;
-  return text === undefined ? [t.entity(entity), type ?? ""] : [text, t.ofEntity(entity)];
+function aboutOf(change: api.GraphVersion): [string, string] {
+  const { entity, observation, relation, type } = change;
+  if (relation !== undefined) return [t.relation(entity, relation), ""];
+  if (observation === undefined) return [t.entity(entity), type ?? ""];
+  const former = replacedText(change);
+  return [observation, former === undefined ? t.ofEntity(entity) : `${t.ofEntity(entity)}, ${t.inPlaceOf(former)}`];
 }
 
 /** A change of a document or of the graph, in the history of the project. */
@@ -159,18 +142,18 @@ function ProjectRow({ change }: { change: api.ProjectChange }) {
     <li class="row">
       <a href={isDocument ? links.history(change.filename, change.version) : links.entity(change.entityId)}>
         <span class="what">
-          <bdi>{what}</bdi> <span class={`tag ${kind}`}>{t.kinds[kind] ?? change.kind}</span>
+          <Short text={what} /> <span class={`tag ${kind}`}>{t.kinds[kind] ?? change.kind}</span>
         </span>
         <span class="facts">
           {more !== "" && (
             <>
-              <bdi>{more}</bdi> ·{" "}
+              <Short text={more} /> ·{" "}
             </>
           )}
           {change.by ?? t.unknownAuthor} · <Time at={change.at} near />
         </span>
       </a>
-      {mayWrite && <UndoOne change={change} of={isDocument ? { filename: change.filename } : { entity: change.entityId }} about={what} />}
+      {mayWrite && <UndoOne change={change} of={isDocument ? { filename: change.filename } : { entity: change.entityId }} about={what} isInUse={!isDocument && change.inUse === true} />}
     </li>
   );
 }

@@ -9,11 +9,21 @@ import { Time, WrittenTime } from "../time";
 
 const t = texts.home;
 
-function List({ heading, items, empty, className }: { heading: string; items: string[]; empty?: string; className?: string }) {
+interface ListProps {
+  heading: string;
+  items: string[];
+  /** In which order they are. */
+  order?: string;
+  empty?: string;
+  className?: string;
+}
+
+function List({ heading, items, order, empty, className }: ListProps) {
   if (items.length === 0 && empty === undefined) return null;
   return (
     <section class={`card ${className ?? ""}`}>
       <h2>{heading}</h2>
+      {order !== undefined && items.length > 1 && <p class="hint">{order}</p>}
       {items.length === 0 ? (
         <p class="quiet">{empty}</p>
       ) : (
@@ -164,7 +174,7 @@ function Overview({ digest: { digest, metadata }, versions }: { digest: api.Dige
       )}
       <div class="cards">
       <List heading={t.issues} items={open.issues} empty={t.noIssues} className={open.issues.length === 0 ? "" : "alarming"} />
-      <List heading={t.tasks} items={open.tasks} />
+      <List heading={t.tasks} items={open.tasks} order={t.tasksOrder} />
       <List heading={t.nextSteps} items={open.nextSteps} />
       <List heading={t.questions} items={open.questions} />
       {digest.recentDecisions.length > 0 && (

@@ -2,8 +2,8 @@
 
 import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks";
 import * as api from "../api";
-import { PageHeading, Shown, useLoaded } from "../parts";
-import { apply, type Focus, graphOf, type Kept, pathBetween, type Picture, shownBy } from "../picture/model";
+import { type Following, PageHeading, Shown, useLoaded } from "../parts";
+import { apply, type Focus, graphOf, isPath, type Kept, pathBetween, type Picture, shownBy } from "../picture/model";
 import { Canvas } from "../picture/canvas";
 import { Legend, Neighbours, NodeList, PathFound } from "../picture/lists";
 import { TimeSlider } from "../picture/time_slider";
@@ -13,6 +13,8 @@ import { usePaper } from "../theme";
 import { ViewTabs } from "./graph";
 
 const t = texts.picture;
+/** Between two pictures that follow changes, in milliseconds. */
+const [SHORTEST_PAUSE, LONGEST_PAUSE] = [200, 30_000] as const;
 
 function Notes({ found }: { found: api.GraphPicture }) {
   const notes = [
@@ -37,8 +39,8 @@ function Drawn({ found, view, kept, onView }: DrawnProps) {
   const graph = useMemo<Picture>(() => graphOf(found, kept.places, paper), [found, paper.isDark]);
   const [steps, setSteps] = useState(1);
   const [foundPath, setPath] = useState<string[] | "none">();
-  // At another time, some of its nodes may not exist.
-  const path = Array.isArray(foundPath) && !foundPath.every((node) => graph.hasNode(node)) ? undefined : foundPath;
+  // At another time, or after a change, some of its nodes or relations may not exist.
+  const path = Array.isArray(foundPath) && !isPath(graph, foundPath) ? undefined : foundPath;
   const [isChoosing, setChoosing] = useState(false);
   const [hiddenTypes, setHiddenTypes] = useState<ReadonlySet<string>>(new Set());
   const chosen = view.focus !== undefined && graph.hasNode(view.focus) ? view.focus : undefined;
@@ -105,14 +107,21 @@ function Drawn({ found, view, kept, onView }: DrawnProps) {
 
 export default function PicturePage({ view }: { view: PictureView }) {
   const pictures = useRef(new Map<string, Kept>());
-  const [loaded, retry] = useLoaded((signal) => api.picture(view.asOf, view.cluster, signal), [view.asOf, view.cluster]);
   const [last, setLast] = useState<api.GraphPicture>();
+  const kept = pictures.current.get(view.cluster ?? "") ?? { places: new Map(), view: undefined, framed: undefined, isBusy: false };
+  pictures.current.set(view.cluster ?? "", kept);
+  // The present graph follows changes, a large one less often. What has a place keeps it.
+  const following: Following = {
+    live: view.asOf === undefined,
+    only: "graph",
+    pause: () => Math.min(SHORTEST_PAUSE + (last?.entities ?? 0) / 2, LONGEST_PAUSE),
+    isReady: () => !kept.isBusy,
+  };
+  const [loaded, retry] = useLoaded((signal) => api.picture(view.asOf, view.cluster, signal), [view.asOf, view.cluster], following);
   const onView = useCallback((next: PictureView) => go(links.picture(next), { replace: next.cluster === view.cluster }), [view.cluster]);
   useEffect(() => {
     if (loaded.state === "done") setLast(loaded.value);
   }, [loaded]);
-  const kept = pictures.current.get(view.cluster ?? "") ?? { places: new Map(), view: undefined, framed: undefined };
-  pictures.current.set(view.cluster ?? "", kept);
   // While another time is loaded, the picture before it stays.
   const found = loaded.state === "done" ? loaded.value : loaded.state === "loading" ? last : undefined;
   return (

@@ -3,7 +3,7 @@
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import * as api from "../api";
 import { headingId, plainLine } from "../markdown";
-import { hasHit, Marked, PageHeading, queryWords, Trouble } from "../parts";
+import { hasHit, Marked, PageHeading, queryWords, Short, Trouble } from "../parts";
 import { go, links } from "../router";
 import { texts } from "../texts";
 
@@ -14,6 +14,7 @@ const PAUSE = 250;
 interface Results {
   query: string;
   entities: api.FoundEntity[];
+  facts: api.FoundFact[];
   lines: api.FoundLine[];
   truncated: boolean;
   unknown: string[];
@@ -56,6 +57,30 @@ function Result({ line, words }: { line: api.FoundLine; words: string[] }) {
   );
 }
 
+/** The facts of the graph that have the words, each with its entity. */
+function Facts({ results: { entities, facts }, words }: { results: Results; words: string[] }) {
+  const names = new Map(entities.map(({ id, name }) => [id, name]));
+  const shown = facts.filter(({ entityId }) => names.has(entityId));
+  if (shown.length === 0) return null;
+  return (
+    <section aria-labelledby="facts">
+      <h2 id="facts">{t.facts}</h2>
+      <ul class="results">
+        {shown.map(({ id, entityId, text }) => (
+          <li key={id} class="result">
+            <a href={links.entity(entityId)}>
+              <Short text={names.get(entityId) ?? ""} />
+            </a>
+            <p class="found">
+              <Marked text={plainLine(text)} words={words} />
+            </p>
+          </li>
+        ))}
+      </ul>
+    </section>
+  );
+}
+
 export function Search({ query }: { query: string }) {
   const [text, setText] = useState(query);
   const [ended, setEnded] = useState(false);
@@ -81,11 +106,12 @@ export function Search({ query }: { query: string }) {
     const timer = setTimeout(() => {
       if (wanted !== query) go(links.search(wanted), { replace: true });
       Promise.all([api.search(wanted, { includeEnded: ended }, control.signal), api.searchGraph(wanted, { limit: 5 }, control.signal)]).then(
-        ([found, { entities }]) => {
+        ([found, { entities, facts }]) => {
           setError(undefined);
           setResults({
             query: wanted,
             entities,
+            facts,
             lines: found.results,
             truncated: found.truncated,
             unknown: found.wordsNotFound,
@@ -156,11 +182,12 @@ export function Search({ query }: { query: string }) {
           <strong>{texts.graph.entities}:</strong>{" "}
           {results.entities.map((entity) => (
             <a key={entity.id} class="tag" href={links.entity(entity.id)}>
-              {entity.name}
+              <Short text={entity.name} />
             </a>
           ))}
         </p>
       )}
+      {results !== undefined && <Facts results={results} words={words} />}
       {results !== undefined && results.lines.length > 0 && (
         <ol class="results">
           {results.lines.map((line, at) => (

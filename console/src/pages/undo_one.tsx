@@ -7,22 +7,37 @@ import { links } from "../router";
 import { texts } from "../texts";
 
 /** What happened. A fact is ended by a record of it that holds no longer than until then. */
-export function graphKind({ kind, at, validUntil, undo }: api.GraphVersion): string {
+export function graphKind({ kind, at, validUntil, undo, observation, replaces }: api.GraphVersion): string {
   if (undo === true) return kind === "created" ? "restored" : "undone";
-  return kind === "created" && validUntil !== undefined && Date.parse(validUntil) <= Date.parse(at) ? "ended" : kind;
+  if (kind !== "created") return kind;
+  if (validUntil !== undefined && Date.parse(validUntil) <= Date.parse(at)) return "ended";
+  return replaces !== undefined && replaces !== observation ? "corrected" : kind;
 }
+
+/** The former text, of a correction. */
+export const replacedText = (change: api.GraphVersion): string | undefined => (graphKind(change) === "corrected" ? change.replaces : undefined);
 
 interface Props {
   change: Pick<api.Version, "by" | "at" | "imported">;
   of: { filename: string } | { entity: string };
   /** What the change was about, where a page has several. */
   about?: string;
+  /** Whether it created an entity that has something now, so that it cannot be undone alone. */
+  isInUse?: boolean;
 }
 
 /** The way to undo one change: an own one, or as one who administers. */
-export function UndoOne({ change: { by, at, imported }, of, about }: Props) {
+export function UndoOne({ change: { by, at, imported }, of, about, isInUse = false }: Props) {
   const mayAdminister = useContext(MayAdminister);
   if (by === undefined || imported === true || !(mayAdminister || by === api.currentSession()?.user)) return null;
+  if (isInUse) {
+    return (
+      <span class="facts" title={texts.undo.inUseWhy}>
+        {" · "}
+        {texts.undo.inUse}
+      </span>
+    );
+  }
   const address = links.undo({ by, since: at, until: at, ...of });
   return about === undefined ? (
     <a class="button" href={address}>

@@ -50,6 +50,7 @@ export function Canvas({ found, graph, kept, paper, shown, choice, onChoose, onO
     const { places } = kept;
     const isArranged = graph.everyNode((node) => places.has(node));
     let isDone = isArranged;
+    kept.isBusy = !isArranged;
     if (kept.view !== undefined) {
       made.span(places);
       made.view = kept.view;
@@ -62,10 +63,12 @@ export function Canvas({ found, graph, kept, paper, shown, choice, onChoose, onO
           if (!reply.isDone) return;
           graph.forEachNode((node, { x, y }) => places.set(node, [x, y]));
           isDone = true;
+          kept.isBusy = false;
           setState("done");
         });
     return () => {
       layout?.end();
+      kept.isBusy = false;
       if (isDone) kept.view = made.view;
       made.end();
     };
@@ -77,6 +80,24 @@ export function Canvas({ found, graph, kept, paper, shown, choice, onChoose, onO
     kept.framed = choice;
     scene.current?.frame(shown);
   }, [shown, state, choice]);
+
+  useEffect(() => {
+    const hold = () => {
+      if (state === "done") kept.isBusy = true;
+    };
+    const release = () => {
+      if (state === "done") kept.isBusy = false;
+    };
+    const held = place.current;
+    held?.addEventListener("pointerdown", hold);
+    window.addEventListener("pointerup", release);
+    window.addEventListener("pointercancel", release);
+    return () => {
+      held?.removeEventListener("pointerdown", hold);
+      window.removeEventListener("pointerup", release);
+      window.removeEventListener("pointercancel", release);
+    };
+  }, [state]);
 
   function key(event: KeyboardEvent) {
     const moves: Record<string, () => void> = {

@@ -69,6 +69,8 @@ export interface Kept {
   view: View | undefined;
   /** The choice that the picture was moved to last. */
   framed: string | undefined;
+  /** Whether it is arranged or held by the pointer just now, so that it should not be drawn anew. */
+  isBusy: boolean;
 }
 
 function sizeOf(entities: number | undefined, degree: number, nodes: number): number {
@@ -149,6 +151,10 @@ export function pathBetween(graph: Picture, from: string, to: string): string[] 
   graph.forEachEdge((_edge, _look, source, target) => both.mergeEdge(source, target));
   return bidirectional(both, from, to) ?? undefined;
 }
+
+/** Whether a path leads along edges that are there. */
+export const isPath = (graph: Picture, path: string[]): boolean =>
+  path.every((node, at) => graph.hasNode(node) && (at === 0 || graph.areNeighbors(node, path[at - 1])));
 
 const MOST_LABELS = 60;
 /** Above this number of edges, names of relations would cover each other. */

@@ -5,7 +5,7 @@ import { EdgeArrowProgram, EdgeLineProgram } from "sigma/rendering";
 import type { Settings } from "sigma/settings";
 import type { NodeDisplayData, PartialButFor } from "sigma/types";
 import type { EdgeLook, NodeLook, Paper, Picture, Places, View } from "./model";
-import { MANY_NODES, ShapeProgram } from "./shapes";
+import { drawForPointer, MANY_NODES, ShapeProgram } from "./shapes";
 
 export interface SceneOptions {
   paper: Paper;
@@ -70,20 +70,47 @@ function settings(graph: Picture, paper: Paper, isStill: boolean): Partial<Setti
 /** The smallest and the largest of numbers, of which there may be more than a call has arguments. */
 const endsOf = (all: number[]): [number, number] => [all.reduce((one, other) => Math.min(one, other), Infinity), all.reduce((one, other) => Math.max(one, other), -Infinity)];
 
+/** Two clicks are a double click within this time, in milliseconds, and this distance, in points of the screen. */
+const [DOUBLE_TIME, DOUBLE_DISTANCE] = [300, 8] as const;
+
+interface Click {
+  node: string | undefined;
+  x: number;
+  y: number;
+  at: number;
+}
+
 export class Scene {
   readonly #sigma: Sigma<NodeLook, EdgeLook>;
   readonly #isStill: boolean;
+  readonly #end: AbortController = new AbortController();
+  #last: Click | undefined;
 
   /** Fails where the browser has no WebGL. */
   constructor(place: HTMLElement, graph: Picture, { paper, isStill, onChoose, onOpen }: SceneOptions) {
     this.#isStill = isStill;
     this.#sigma = new Sigma<NodeLook, EdgeLook>(graph, place, settings(graph, paper, isStill));
-    this.#sigma.on("clickNode", ({ node }) => onChoose(node));
-    this.#sigma.on("clickStage", () => onChoose(undefined));
+    // Sigma takes two clicks within its time for a double click, wherever they are, and the first one may have moved the picture.
+    const click = (node: string | undefined, { event: { x, y } }: { event: { x: number; y: number } }): "chosen" | "opened" | "stage" => {
+      const last = this.#last;
+      const at = performance.now();
+      const isDouble = last !== undefined && at - last.at <= DOUBLE_TIME && Math.hypot(x - last.x, y - last.y) <= DOUBLE_DISTANCE;
+      this.#last = isDouble ? undefined : { node, x, y, at };
+      if (isDouble && last.node === undefined) return "stage";
+      if (isDouble && last.node !== undefined) onOpen(last.node);
+      else onChoose(node);
+      return isDouble ? "opened" : "chosen";
+    };
+    this.#sigma.on("clickNode", (event) => void click(event.node, event));
+    this.#sigma.on("clickStage", (event) => void click(undefined, event));
     this.#sigma.on("doubleClickNode", (event) => {
-      event.preventSigmaDefault();
-      onOpen(event.node);
+      if (click(event.node, event) !== "stage") event.preventSigmaDefault();
     });
+    this.#sigma.on("doubleClickStage", (event) => {
+      if (click(undefined, event) !== "stage") event.preventSigmaDefault();
+    });
+    // Before sigma looks for the node under the pointer.
+    for (const name of ["click", "touchend"]) place.addEventListener(name, () => drawForPointer(this.#sigma), { capture: true, signal: this.#end.signal });
   }
 
   /** Moves the nodes, x and y of each in the order of the graph. */
@@ -152,6 +179,7 @@ export class Scene {
   }
 
   end(): void {
+    this.#end.abort();
     this.#sigma.kill();
   }
 

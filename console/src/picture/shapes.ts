@@ -1,6 +1,7 @@
 // A program that draws nodes as points with a shape: one vertex each, which is little work also for a computer without a
 // graphics card. The four shapes are distance functions.
 
+import type Sigma from "sigma";
 import { NodePointProgram } from "sigma/rendering";
 import type { ProgramInfo } from "sigma/rendering";
 import type { NodeDisplayData, RenderParams } from "sigma/types";
@@ -67,6 +68,16 @@ export const MANY_NODES = 2000;
 const FIRST_NODES = 3000;
 const LAST_NODES = 500;
 
+/** Pictures of which the node under the pointer is asked for. */
+const asked = new WeakSet<object>();
+
+/** Draws a picture with what finds the node under the pointer, also if it moves: a click means what is seen when it is made. */
+export function drawForPointer(renderer: Sigma<NodeLook, EdgeLook>): void {
+  asked.add(renderer);
+  renderer.refresh({ partialGraph: { nodes: [], edges: [] }, skipIndexation: true });
+  asked.delete(renderer);
+}
+
 export class ShapeProgram extends NodePointProgram<NodeLook, EdgeLook> {
   override getDefinition() {
     const { FLOAT } = WebGLRenderingContext;
@@ -99,6 +110,7 @@ export class ShapeProgram extends NodePointProgram<NodeLook, EdgeLook> {
 
   /** As sigma decides what it leaves out. */
   #isMoving(): boolean {
+    if (asked.has(this.renderer)) return false;
     const captor = this.renderer.getMouseCaptor();
     return this.renderer.getCamera().isAnimated() || captor.isMoving || captor.draggedEvents > 0 || captor.currentWheelDirection !== 0;
   }

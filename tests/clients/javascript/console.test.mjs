@@ -124,8 +124,8 @@ test("a reader signs in with a key, reads, searches, follows the history, and si
 
   await page.keyboard.press("/");
   await page.getByLabel("Search the documents").fill("payment provider");
-  await page.locator("mark").first().waitFor();
-  assert.equal((await page.locator("mark").first().innerText()).toLowerCase(), "payment");
+  await page.locator("ol.results mark").first().waitFor();
+  assert.equal((await page.locator("ol.results mark").first().innerText()).toLowerCase(), "payment");
   await page.waitForURL(/\/app\/search\?q=payment%20provider$/);
   await accessible(page);
   await picture(page, "search");
@@ -311,7 +311,7 @@ test("an entity has a page with its facts, relations, attributes and changes, an
   await page.getByRole("link", { name: "Payments", exact: true }).click();
   await page.getByText("Nothing is known about it yet.").waitFor();
   await page.goto(`${server.origin}/app/graph/ent_unknown`);
-  await page.getByText("This does not exist, or not any more.").waitFor();
+  await page.getByText("This document does not exist, or not any more.").waitFor();
 });
 
 test("a phone shows every page, in light and dark colours, and nothing is wider than its screen", { skip }, async (t) => {
@@ -348,7 +348,7 @@ test("a phone shows every page, in light and dark colours, and nothing is wider 
 test("errors say what to do, and a page that failed is loaded again", { skip }, async (t) => {
   const page = await open(t, browser, server.origin);
   await signIn(page, server.origin, alice.key, "/app/documents/nowhere.md");
-  await page.getByText("This does not exist, or not any more.").waitFor();
+  await page.getByText("This document does not exist, or not any more.").waitFor();
   await accessible(page);
   await page.goto(`${server.origin}/app/nonsense`);
   await page.getByRole("heading", { name: "There is no such page." }).waitFor();

@@ -2,7 +2,7 @@
 // WebGL, on a phone, and with scripts in names, types and relations.
 
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
+import { appendFileSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -121,6 +121,87 @@ test("a click on a node chooses it, keys and buttons move the picture, and types
   await page.getByLabel("service").uncheck();
   await page.waitForTimeout(200);
   assert.notEqual(await seen(), all, "a type is hidden");
+});
+
+/** The middle of the picture, where what was chosen in the list is. */
+async function middleOf(page, name) {
+  await page.getByLabel("Find in the picture").fill(name);
+  await page.locator(".picture-side .nodes").getByRole("button", { name, exact: true }).click();
+  await page.locator("#chosen").waitFor();
+  await page.waitForTimeout(500);
+  await page.getByRole("button", { name: "Show everything" }).click();
+  await page.locator("#chosen").waitFor({ state: "detached" });
+  const { x, y, width, height } = await page.locator(".canvas").boundingBox();
+  return [x + width / 2, y + height / 2];
+}
+
+test("a click while a large picture still moves chooses the node that is seen there", { skip }, async (t) => {
+  const project = join(folder, "moving");
+  writeLargeGraph(project, 3000, 6000);
+  // One without neighbours is exactly in the middle when it is chosen.
+  const log = join(project, "memory-bank/graph/graph.jsonl");
+  const first = JSON.parse(readFileSync(log, "utf8").split("\n")[1]);
+  const name = "Lonely";
+  appendFileSync(log, `${JSON.stringify({ ...first, entity: { ...first.entity, id: "ent_ffffffffffffffff", name } })}\n`);
+  const { link, origin } = await openedFolder(t, project, folder);
+  const page = await open(t, browser, origin, { reducedMotion: "no-preference" });
+  await page.goto(link);
+  await page.getByText("A large graph").waitFor();
+  await page.goto(`${origin}/app/graph?view=picture`);
+  await page.locator(".canvas[data-state=done]").waitFor({ timeout: 120_000 });
+  const [x, y] = await middleOf(page, name);
+  for (const pause of [30, 80, 150, 220]) {
+    await page.waitForTimeout(600);
+    await page.mouse.move(x, y);
+    await page.mouse.wheel(0, -120);
+    await page.waitForTimeout(pause);
+    await page.mouse.click(x, y);
+    await page.getByRole("heading", { name, level: 2 }).waitFor({ timeout: 5000 }).catch(() => assert.fail(`nothing was chosen ${pause} ms after the wheel`));
+    await page.getByRole("button", { name: "Show everything" }).click();
+    await page.locator("#chosen").waitFor({ state: "detached" });
+  }
+});
+
+test("two quick clicks at different places are two clicks, and a double click opens the entity", { skip }, async (t) => {
+  const page = await drawn(t);
+  const [x, y] = await middleOf(page, "Alone");
+  const { x: left, y: top } = await page.locator(".canvas").boundingBox();
+  await page.mouse.click(left + 30, top + 30);
+  await page.mouse.click(x, y);
+  await page.getByRole("heading", { name: "Alone", level: 2 }).waitFor();
+  await page.waitForTimeout(400);
+  assert.match(page.url(), /view=picture/);
+  await page.mouse.dblclick(x, y);
+  await page.getByRole("heading", { name: "Alone", level: 1 }).waitFor();
+});
+
+test("the picture follows what assistants change, and what has a place keeps it", { skip }, async (t) => {
+  const { key } = await database.project();
+  await withTools(server, key, async (call) => {
+    await call("initialize_memory_bank", { path: "." });
+    for (const name of ["One", "Two", "Three", "Four"]) await call("graph_upsert_entity", { name, entityType: "service" });
+    await call("graph_link_entities", { from: "One", to: "Two", relationType: "calls" });
+  });
+  const page = await open(t, browser, server.origin);
+  await signIn(page, server.origin, key, "/app/graph?view=picture");
+  await page.locator(".canvas[data-state=done]").waitFor();
+  await page.getByText("4 entities and 1 relation", { exact: true }).waitFor();
+  const [x, y] = await middleOf(page, "Four");
+  await withTools(server, key, async (call) => {
+    await call("graph_upsert_entity", { name: "Five", entityType: "service" });
+    await call("graph_link_entities", { from: "One", to: "Five", relationType: "calls" });
+  });
+  await page.getByText("5 entities and 2 relations", { exact: true }).waitFor();
+  await page.locator(".canvas[data-state=done]").waitFor();
+  await page.mouse.click(x, y);
+  await page.getByRole("heading", { name: "Four", level: 2 }).waitFor();
+  await page.getByRole("button", { name: "Path to…" }).click();
+  await page.getByLabel("Where does the path lead?").fill("two");
+  await page.keyboard.press("Enter");
+  await page.getByRole("heading", { name: "No path connects them" }).waitFor();
+  await withTools(server, key, (call) => call("graph_delete_entity", { entity: "Four" }));
+  await page.getByText("4 entities and 2 relations", { exact: true }).waitFor();
+  await page.locator("#chosen").waitFor({ state: "detached" });
 });
 
 test("the slider shows the graph as it was", { skip }, async (t) => {

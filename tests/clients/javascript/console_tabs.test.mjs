@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { launch, open, plainField, signIn, skip, withTools } from "./lib/console.mjs";
+import { accessible, launch, open, picture, plainField, signIn, skip, withTools } from "./lib/console.mjs";
 import { Database } from "./lib/http_server.mjs";
 
 let database, server, browser, alice, eve;
@@ -71,6 +71,95 @@ test("a text that is edited is never saved into the project of another tab, and 
   await page.goto(`${server.origin}/app/edit/notes.md`);
   await page.getByText("This is your draft, which is not saved yet.").waitFor();
   assert.match(await field.inputValue(), /confidential/);
+});
+
+/** An editor of a document in another tab of the same browser. */
+async function tab(page, name) {
+  const other = await page.context().newPage();
+  await other.goto(`${server.origin}/app/edit/${name}`);
+  const field = other.getByLabel(`Text of ${name}`);
+  await field.waitFor();
+  return { page: other, field };
+}
+
+test("two tabs with one document keep a draft each, of which none is lost or called left while its tab is open", { skip }, async (t) => {
+  await withTools(server, alice.key, (call) => call("write_memory_bank_file", { filename: "both.md", content: "# Both\n" }));
+  const page = await open(t, browser, server.origin);
+  await plainField(page);
+  await signIn(page, server.origin, alice.key, "/app/edit/both.md");
+  await page.getByLabel("Text of both.md").fill("# Both\n\nof the first tab\n");
+  const second = await tab(page, "both.md");
+  await second.page.getByText("This document is edited in another tab, too.").waitFor();
+  assert.equal(await second.field.inputValue(), "# Both\n");
+  assert.equal(await second.page.getByText("This is your draft").count(), 0);
+  await second.field.fill("# Both\n\nof the second tab\n");
+  await page.getByLabel("Text of both.md").fill("# Both\n\nof the first tab, and more\n");
+  await second.page.reload();
+  await second.page.getByText("This is your draft, which is not saved yet.").waitFor();
+  assert.equal(await second.field.inputValue(), "# Both\n\nof the second tab\n", "a tab that is loaded again has its own text");
+  const third = await tab(page, "both.md");
+  assert.equal(await third.field.inputValue(), "# Both\n");
+  await second.page.close();
+  await third.page.goto(`${server.origin}/app/documents/both.md`);
+  await third.page.getByText("You have a draft of this document in this browser").waitFor();
+  await third.page.getByText("This document is edited in another tab, too.").waitFor();
+  await page.close();
+  await third.page.goto(`${server.origin}/app/edit/both.md`);
+  await third.field.waitFor();
+  const found = [await third.field.inputValue()];
+  await third.page.getByText("There is another draft of this document").waitFor();
+  await accessible(third.page);
+  await picture(third.page, "edit-two-drafts");
+  await third.page.getByRole("button", { name: "Continue with that one" }).click();
+  await third.page.waitForFunction((before) => document.querySelector("textarea")?.value !== before, found[0]);
+  found.push(await third.field.inputValue());
+  assert.deepEqual(found.sort(), ["# Both\n\nof the first tab, and more\n", "# Both\n\nof the second tab\n"]);
+});
+
+test("a tab says that its document was saved elsewhere, before its own text is saved", { skip }, async (t) => {
+  await withTools(server, alice.key, (call) => call("write_memory_bank_file", { filename: "saved.md", content: "# Saved\n\none\n\ntwo\n" }));
+  const page = await open(t, browser, server.origin);
+  await plainField(page);
+  await signIn(page, server.origin, alice.key, "/app/edit/saved.md");
+  const field = page.getByLabel("Text of saved.md");
+  await field.fill("# Saved\n\none of mine\n\ntwo\n");
+  const second = await tab(page, "saved.md");
+  await second.field.fill("# Saved\n\none\n\ntwo of the other tab\n");
+  await second.page.getByRole("button", { name: "Save" }).click();
+  await second.page.getByRole("heading", { name: "saved.md", exact: true }).waitFor();
+  const note = page.getByRole("status").filter({ hasText: "You have changed this document elsewhere meanwhile." });
+  await note.waitFor();
+  assert.equal(await field.inputValue(), "# Saved\n\none of mine\n\ntwo\n");
+  await accessible(page);
+  await picture(page, "edit-elsewhere");
+  await note.getByRole("button", { name: "Compare both" }).click();
+  await page.getByRole("button", { name: "Continue with the merged text" }).click();
+  await page.getByText("This is the merged text.").waitFor();
+  assert.equal(await note.count(), 0);
+  await page.getByRole("button", { name: "Save" }).click();
+  await page.getByRole("heading", { name: "saved.md", exact: true }).waitFor();
+  const reply = await server.fetch("/api/v1/document?filename=saved.md", alice.key);
+  assert.equal((await reply.json()).text, "# Saved\n\none of mine\n\ntwo of the other tab\n");
+});
+
+test("two tabs that correct one fact keep their texts", { skip }, async (t) => {
+  await withTools(server, alice.key, async (call) => {
+    await call("graph_upsert_entity", { name: "Tabbed", entityType: "service" });
+    await call("graph_add_observation", { entity: "Tabbed", text: "is blue" });
+  });
+  const page = await open(t, browser, server.origin);
+  await signIn(page, server.origin, alice.key, "/app/graph/Tabbed");
+  const tabs = [page, await page.context().newPage()];
+  await tabs[1].goto(`${server.origin}/app/graph/Tabbed`);
+  for (const [at, one] of tabs.entries()) {
+    await one.getByRole("button", { name: "Correct: is blue" }).click();
+    await one.getByLabel("Corrected text").fill(`is red ${at}`);
+  }
+  for (const [at, one] of tabs.entries()) {
+    await one.reload();
+    await one.getByLabel("Corrected text").waitFor();
+    assert.equal(await one.getByLabel("Corrected text").inputValue(), `is red ${at}`);
+  }
 });
 
 test("a document that a parser takes minutes for is shown as its source", { skip }, async (t) => {

@@ -1,5 +1,6 @@
 //! `/api/history`: the former versions of documents and entities of the key's project, for programs without MCP.
 
+mod beside;
 pub(crate) mod bodies;
 pub(crate) mod entity;
 pub(crate) mod merged;

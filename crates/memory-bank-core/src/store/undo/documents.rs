@@ -6,7 +6,7 @@ use super::{
     FormerVersions, LeftDocument, MAX_NAMED, Reason, UndoError, UndoReport, UndoRequest, UndoneDocument,
 };
 use crate::caller::{Caller, Right};
-use crate::document::{DocumentPath, Etag};
+use crate::document::{DocumentPath, Etag, unified_diff_within};
 use crate::error::EditError;
 use crate::history::{
     Chain, ChainQuery, Link, Snapshot, Subject, TakenBack, Version, VersionQuery, take_back,
@@ -54,7 +54,7 @@ impl DocumentPlan {
         let (set, of_others) = changes_of(bank, caller, request).await?;
         plan.of_others = of_others;
         plan.versions = set.values().map(|(_, numbers)| numbers.len()).sum();
-        let (mut planned, mut bytes) = (Vec::new(), 0);
+        let (mut planned, mut bytes, mut diff_chars) = (Vec::new(), 0, request.diff_chars);
         for (document, (path, numbers)) in set {
             let from = numbers.first().copied().unwrap_or_default();
             let query = ChainQuery { document, path: path.clone(), from, most: limits::CHAIN_VERSIONS };
@@ -74,7 +74,10 @@ impl DocumentPlan {
             };
             match plan_document(caller, &chain, &path, &numbers) {
                 Ok(None) => plan.unchanged += 1,
-                Ok(Some(one)) => {
+                Ok(Some(mut one)) => {
+                    one.undone.diff = one.diff(&chain, diff_chars);
+                    let shown = one.undone.diff.as_ref().map_or(0, |diff| diff.chars().count());
+                    diff_chars = diff_chars.saturating_sub(shown);
                     bytes += one.change.to.as_ref().map_or(0, |to| to.text.len());
                     if bytes > limits::UNDO_BYTES {
                         return Err(UndoError::TooMany);
@@ -209,6 +212,14 @@ impl Names {
 }
 
 impl Planned {
+    /// What it changes in the text of the document, of at most so many characters.
+    fn diff(&self, chain: &Chain, most: usize) -> Option<String> {
+        let path = self.undone.to.as_ref().or(self.undone.from.as_ref())?;
+        let old = chain.current.as_ref().map_or("", |document| document.content.as_str());
+        let new = self.change.to.as_ref().map_or("", |to| to.text.as_str());
+        (most > 0).then(|| unified_diff_within(path.as_str(), old, new, most))
+    }
+
     fn new_name(&self) -> Option<&DocumentPath> {
         self.change.new_name()
     }
@@ -324,6 +335,7 @@ fn plan_document(
         etag: to.as_ref().map(|to| Etag::of(&to.text)),
         versions,
         is_merged: !others.is_empty(),
+        diff: None,
     };
     let from = now.map(|document| (document.path.clone(), document.etag.clone()));
     let document = chain.links.first().map(|link| (link.version.document.clone(), link.version.number));

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{FormerEntity, ItemReason, LeftItem, MAX_NAMED, UndoError, UndoReport, UndoRequest, UndoneItem};
 use crate::caller::{Caller, Right};
@@ -14,7 +14,7 @@ use crate::graph::history::{
     is_same_item, take_back_item,
 };
 use crate::graph::state::GraphState;
-use crate::graph::{Entity, Relation};
+use crate::graph::{Endings, Entity, Relation};
 use crate::limits;
 use crate::store::{Bank, EntityRef, GraphHistoryError, GraphPart};
 
@@ -33,6 +33,8 @@ pub(super) struct GraphPlan {
     of_others: usize,
     /// For items that are left, by their place.
     former: BTreeMap<usize, FormerEntity>,
+    /// The places of facts that have ended.
+    ended: BTreeSet<usize>,
     /// What its rule needs to know of the graph.
     pub(super) part: GraphPart,
 }
@@ -92,6 +94,9 @@ impl GraphPlan {
         let state = bank.graph_part(caller, &plan.part).await?;
         // If it changed since the chains were read, the edit finds that, too, and everything is read anew.
         plan.resolved = resolve(&plan.items, &state).unwrap_or_default();
+        if let Some(now) = request.now {
+            plan.ended = ended(&plan.items, &state, now);
+        }
         plan.name_users(bank, caller).await?;
         plan.name_former(bank, caller, &state).await?;
         Ok(plan)
@@ -187,6 +192,7 @@ impl GraphPlan {
                         change,
                         changes,
                         is_merged,
+                        is_ended: self.ended.contains(&place),
                     });
                 }
             } else if let Some(reason) = self.resolved.reasons.get(&place) {
@@ -326,6 +332,7 @@ fn part_of(items: &[Item]) -> GraphPart {
             }
             Some(GraphItem::Observation(observation)) => {
                 part.observations.insert(id.clone());
+                part.holding.insert(id.clone());
                 part.entities.insert(observation.entity_id.clone());
             }
             Some(GraphItem::Relation(relation)) => {
@@ -336,6 +343,19 @@ fn part_of(items: &[Item]) -> GraphPart {
         }
     }
     part
+}
+
+/// The places of the facts that have ended.
+fn ended(items: &[Item], state: &GraphState, now: Timestamp) -> BTreeSet<usize> {
+    let mut endings: BTreeMap<&str, Endings<'_>> = BTreeMap::new();
+    let has_ended = |item: &Item| {
+        let Some(fact) = state.observation(&item.id) else { return false };
+        let of_entity = endings.entry(&fact.entity_id);
+        let known = of_entity.or_insert_with(|| state.endings_of(&fact.entity_id, now.as_millisecond()));
+        known.get(fact).is_some()
+    };
+    let found: Vec<bool> = items.iter().map(has_ended).collect();
+    found.iter().enumerate().filter(|(_, has_ended)| **has_ended).map(|(place, _)| place).collect()
 }
 
 /// What becomes of the items on this graph; `None` if their changes lead to another one.

@@ -42,6 +42,10 @@ pub struct UndoRequest {
     pub all_or_nothing: bool,
     /// Whether nothing is written.
     pub dry_run: bool,
+    /// How many characters of differences the report has, of all documents together.
+    pub diff_chars: usize,
+    /// The present time, at which the report names facts that have ended.
+    pub now: Option<Timestamp>,
     /// What the versions of the undo record.
     pub context: ChangeContext,
 }
@@ -78,6 +82,8 @@ pub struct UndoneDocument {
     pub versions: usize,
     /// Whether later changes of others stay.
     pub is_merged: bool,
+    /// What the undo changes in its text, as far as the request has room for it.
+    pub diff: Option<String>,
 }
 
 /// A document that is left as it is.
@@ -117,6 +123,8 @@ pub struct UndoneItem {
     pub changes: usize,
     /// Whether later changes of others stay.
     pub is_merged: bool,
+    /// Whether it is a fact that had ended before the undo.
+    pub is_ended: bool,
 }
 
 /// An item of the graph that is left as it is.

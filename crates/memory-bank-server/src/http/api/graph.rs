@@ -1,6 +1,7 @@
 //! `/api/v1/graph`: entities of the graph, with their facts.
 
 use axum::response::Response;
+use memory_bank_core::document::clip;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -14,6 +15,8 @@ use crate::services::Services;
 
 /// The entities of a page, if the request names no number.
 const FOUND: u32 = 20;
+/// The longest text of a fact that a query finds, in characters.
+const FACT_CHARS: usize = 300;
 /// The bytes of a reply.
 const BYTES: usize = 512 * 1024;
 
@@ -22,6 +25,8 @@ const BYTES: usize = 512 * 1024;
 #[serde(rename_all = "camelCase")]
 pub(crate) struct FoundEntities {
     entities: Vec<FoundEntity>,
+    /// The facts that have the words, the best first; none if all entities are asked for. At most as many as the page has entities.
+    facts: Vec<FoundFact>,
     /// How many facts are left out, since they have ended.
     ended_left_out: u64,
     /// Names the parts of the reply that may differ from the requested time, since the history lacks some changes.
@@ -43,6 +48,16 @@ pub(crate) struct FoundEntity {
     entity_type: String,
     observation_count: u64,
     relation_count: u64,
+}
+
+/// A fact that a query finds.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct FoundFact {
+    id: String,
+    entity_id: String,
+    /// Cut after 300 characters.
+    text: String,
 }
 
 /// An entity with its facts, those that hold.
@@ -150,6 +165,8 @@ struct Opened {
 struct FoundData {
     entities: Vec<FoundEntity>,
     #[serde(default)]
+    observations: Vec<FoundFact>,
+    #[serde(default)]
     ended: Ended,
     as_of_note: Option<String>,
     next_cursor: Option<String>,
@@ -193,6 +210,7 @@ async fn found_by(
     if query.query.trim().is_empty() {
         return Ok(FoundEntities {
             entities: Vec::new(),
+            facts: Vec::new(),
             ended_left_out: 0,
             as_of_note: None,
             next_cursor: None,
@@ -204,9 +222,12 @@ async fn found_by(
         cursor: query.cursor,
         facts: reading::facts(query.include_ended, query.as_of).map_err(Refusal::Malformed)?,
     };
+    let (is_all, most) = (wanted.text.trim() == "*", usize::try_from(wanted.limit).unwrap_or(usize::MAX));
     let data = reading::search_graph(&services, &request.who.caller, wanted).await?;
-    let FoundData { entities, ended, as_of_note, next_cursor } = parsed(data)?;
-    Ok(FoundEntities { entities, ended_left_out: ended.left_out, as_of_note, next_cursor })
+    let FoundData { entities, observations, ended, as_of_note, next_cursor } = parsed(data)?;
+    let short = |fact: FoundFact| FoundFact { text: clip(&fact.text, FACT_CHARS), ..fact };
+    let facts = observations.into_iter().take(if is_all { 0 } else { most }).map(short).collect();
+    Ok(FoundEntities { entities, facts, ended_left_out: ended.left_out, as_of_note, next_cursor })
 }
 
 async fn opened(request: &RestRequest, query: OpenEntity, services: Services) -> Result<EntityView, Refusal> {

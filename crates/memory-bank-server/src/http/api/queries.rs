@@ -153,6 +153,9 @@ pub(crate) struct UndoChanges {
     /// Whether the reply only shows what would be undone.
     #[serde(default)]
     pub(super) dry_run: bool,
+    /// With `dryRun`: whether it shows what would change in the texts of documents.
+    #[serde(default)]
+    pub(super) with_diff: bool,
 }
 
 fn name_of_user<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {

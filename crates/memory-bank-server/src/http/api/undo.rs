@@ -85,6 +85,13 @@ pub(crate) struct UndoneChange {
     /// Whether later changes of others stay.
     #[serde(default)]
     later_changes_stay: bool,
+    /// Whether it is a fact that had ended before.
+    #[serde(default)]
+    ended: bool,
+    /// What would change in the text of a document, unified. Long differences are cut, all together at 60,000 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    diff: Option<String>,
 }
 
 /// Something that stays as it is.

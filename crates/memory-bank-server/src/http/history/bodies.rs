@@ -9,6 +9,8 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::beside::{ABOUT_CHARS, Beside};
+
 /// Which versions are listed.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
@@ -244,9 +246,6 @@ pub(crate) struct Difference {
     pub(super) diff: String,
 }
 
-/// The most characters of what a change was about.
-const ABOUT_CHARS: usize = 300;
-
 /// A version in a list: of a document, or of an entity, an observation or a relation.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
@@ -282,6 +281,14 @@ pub(crate) struct GraphVersionView {
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     entity_type: Option<String>,
+    /// The text of the observation that it replaced, if another one did and is kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    replaces: Option<String>,
+    /// `true` if the change created an entity that has observations or relations now: an undo of this change alone leaves it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    in_use: Option<bool>,
     /// Until when an observation holds. One that ends with its own record is how a fact is ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -321,7 +328,7 @@ pub(super) fn marked(origin: Origin) -> Option<String> {
 }
 
 impl GraphVersionView {
-    pub(super) fn of(change: &GraphChange) -> Self {
+    pub(super) fn of(change: &GraphChange, beside: &Beside) -> Self {
         let about = Some(summary(change, ABOUT_CHARS));
         let (observation, relation, entity_type) = match change.item() {
             Some(GraphItem::Observation(_)) => (about, None, None),
@@ -338,6 +345,8 @@ impl GraphVersionView {
             observation,
             relation,
             entity_type,
+            replaces: beside.text_replaced_by(change),
+            in_use: beside.is_in_use(change).then_some(true),
             valid_until: match change.item() {
                 Some(GraphItem::Observation(fact)) => fact.validity().valid_until.clone(),
                 _ => None,

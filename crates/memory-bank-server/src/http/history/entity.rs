@@ -7,6 +7,7 @@ use memory_bank_core::graph::history::{EntitySnapshot, GraphChangeQuery, GraphSu
 use memory_bank_core::limits;
 use memory_bank_core::store::{EntityChain, EntityRef, GraphHistoryError};
 
+use super::beside::Beside;
 use super::bodies::{
     DiffVersions, EntityAtVersion, EntityDifference, GraphVersionView, ListedVersion, ShowVersion,
     VersionList, marked,
@@ -55,7 +56,9 @@ pub(super) async fn list(request: &RestRequest, query: &GraphChangeQuery) -> Res
     let bank = request.bank().await?;
     let page =
         bank.list_graph_changes(&request.who.caller, query).await.map_err(|error| missing(&bank, error))?;
-    let versions = page.changes.iter().map(GraphVersionView::of).map(ListedVersion::Graph).collect();
+    let beside = Beside::of(bank.as_ref(), &request.who.caller, &page.changes).await?;
+    let versions = page.changes.iter().map(|change| GraphVersionView::of(change, &beside));
+    let versions = versions.map(ListedVersion::Graph).collect();
     Ok(VersionList { versions, next_cursor: page.next.as_ref().map(encoded).transpose()? })
 }
 

@@ -6,6 +6,7 @@ use memory_bank_core::graph::history::{GraphChange, GraphChangeQuery, GraphSubje
 use memory_bank_core::history::{Subject, Version, VersionPlace, VersionQuery};
 use serde::{Deserialize, Serialize};
 
+use super::beside::Beside;
 use super::bodies::{GraphVersionView, ListedVersion, VersionList, VersionView};
 use super::missing;
 use crate::http::rest_request::{Refusal, RestRequest, decoded, encoded};
@@ -41,6 +42,7 @@ pub(super) async fn list(
     let of_documents = VersionQuery { after: begin.documents.clone(), ..query };
     let documents = bank.list_versions(caller, &of_documents).await.map_err(|error| missing(&bank, error))?;
     let graph = bank.list_graph_changes(caller, &of_graph).await.map_err(|error| missing(&bank, error))?;
+    let beside = Beside::of(bank.as_ref(), caller, &graph.changes).await?;
     let has_more = documents.next.is_some() || graph.next.is_some();
     let page = &documents;
     let (mut documents, mut graph) = (page.versions.iter().peekable(), graph.changes.iter().peekable());
@@ -54,7 +56,7 @@ pub(super) async fn list(
             }
             Change::Graph(change) => {
                 ends.graph = Some(change.number);
-                ListedVersion::Graph(GraphVersionView::of(change))
+                ListedVersion::Graph(GraphVersionView::of(change, &beside))
             }
         });
     }

@@ -58,6 +58,7 @@ pub(crate) const HISTORY: ToolSpec = ToolSpec {
         optional("acceptForeign", Kind::Flag),
         optional("allOrNothing", Kind::Flag).unlisted(),
         optional("dryRun", Kind::Flag),
+        optional("withDiff", Kind::Flag).unlisted(),
         optional("limit", Kind::Whole(1, MAX_LISTED)).unlisted(),
         CURSOR,
         IF_MATCH,
@@ -86,6 +87,8 @@ struct History {
     all_or_nothing: bool,
     #[serde(default)]
     dry_run: bool,
+    #[serde(default)]
+    with_diff: bool,
     limit: Option<usize>,
     cursor: Option<String>,
     if_match_etag: Option<String>,
@@ -143,7 +146,7 @@ impl History {
             Action::Restore => {
                 ("restore", &["documentId", "version", "onlyChange", "acceptForeign", "ifMatchEtag"])
             }
-            Action::Undo => ("undo", &["by", "since", "until", "allOrNothing", "dryRun"]),
+            Action::Undo => ("undo", &["by", "since", "until", "allOrNothing", "dryRun", "withDiff"]),
             Action::Erase => ("erase", &[]),
             Action::List | Action::Blame if self.document_id.is_some() => {
                 return Err(Failure::Malformed(
@@ -163,6 +166,7 @@ impl History {
             ("acceptForeign", self.accept_foreign),
             ("allOrNothing", self.all_or_nothing),
             ("dryRun", self.dry_run),
+            ("withDiff", self.with_diff),
             ("limit", self.limit.is_some()),
             ("ifMatchEtag", self.if_match_etag.is_some()),
         ];

@@ -23,6 +23,9 @@ use crate::mcp::tools::reply::{Failure, Reply};
 use crate::mcp::tools::room::Room;
 use crate::mcp::tools::tool::Call;
 
+/// The longest differences that a list of what an undo would do has, of all documents together, in characters.
+const DIFF_CHARS: usize = 60_000;
+
 /// Undoes, or lists what an undo would do.
 pub(super) async fn undo(call: &Call, bank: &Arc<dyn Bank>, arguments: &History) -> Result<Reply, Failure> {
     call.must_change("undo changes")?;
@@ -92,6 +95,8 @@ fn request(call: &Call, arguments: &History) -> Result<UndoRequest, Failure> {
         entity: arguments.entity.clone().map(EntityRef),
         all_or_nothing: arguments.all_or_nothing,
         dry_run: arguments.dry_run,
+        diff_chars: if arguments.dry_run && arguments.with_diff { DIFF_CHARS } else { 0 },
+        now: Some(call.services.clock.now()),
         context,
     })
 }
@@ -146,6 +151,9 @@ fn undone_json(one: &UndoneDocument) -> Value {
     if one.is_merged {
         put(&mut data, "laterChangesStay", json!(true));
     }
+    if let Some(diff) = &one.diff {
+        put(&mut data, "diff", json!(diff));
+    }
     data
 }
 
@@ -192,6 +200,9 @@ fn undone_item_json(one: &UndoneItem) -> Value {
     put(&mut data, "versions", json!(one.changes));
     if one.is_merged {
         put(&mut data, "laterChangesStay", json!(true));
+    }
+    if one.is_ended {
+        put(&mut data, "ended", json!(true));
     }
     data
 }
@@ -265,7 +276,14 @@ mod tests {
     fn each_change_has_a_word() {
         let path = |name: &str| DocumentPath::parse(name).ok();
         let word = |from, to| {
-            let one = UndoneDocument { from, to, etag: Some(Etag::of("x")), versions: 1, is_merged: false };
+            let one = UndoneDocument {
+                from,
+                to,
+                etag: Some(Etag::of("x")),
+                versions: 1,
+                is_merged: false,
+                diff: None,
+            };
             undone_json(&one)["change"].as_str().unwrap().to_owned()
         };
         assert_eq!(word(path("a.md"), None), "deleted");
