@@ -6,8 +6,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 /// The blocks, of 64 characters each, of the scripts in use; emoji and historic scripts are above them.
 const BLOCKS: usize = 1024;
 
-static ALPHABETIC: Class = Class::new(char::is_alphabetic);
-static ALPHANUMERIC: Class = Class::new(char::is_alphanumeric);
+// Apart from the classes: a static value of zeros takes no room in the program.
+static ALPHABETIC_BLOCKS: [Block; BLOCKS] = [const { Block::empty() }; BLOCKS];
+static ALPHANUMERIC_BLOCKS: [Block; BLOCKS] = [const { Block::empty() }; BLOCKS];
+static ALPHABETIC: Class = Class { blocks: &ALPHABETIC_BLOCKS, has_property: char::is_alphabetic };
+static ALPHANUMERIC: Class = Class { blocks: &ALPHANUMERIC_BLOCKS, has_property: char::is_alphanumeric };
 
 /// As [`char::is_alphabetic`].
 pub(crate) fn is_alphabetic(character: char) -> bool {
@@ -21,7 +24,7 @@ pub(crate) fn is_alphanumeric(character: char) -> bool {
 
 /// The characters with a property, in blocks that are filled when they are needed.
 struct Class {
-    blocks: [Block; BLOCKS],
+    blocks: &'static [Block; BLOCKS],
     has_property: fn(char) -> bool,
 }
 
@@ -30,13 +33,13 @@ struct Block {
     members: AtomicU64,
 }
 
-impl Class {
-    const fn new(has_property: fn(char) -> bool) -> Self {
-        let blocks =
-            [const { Block { is_filled: AtomicBool::new(false), members: AtomicU64::new(0) } }; BLOCKS];
-        Self { blocks, has_property }
+impl Block {
+    const fn empty() -> Self {
+        Self { is_filled: AtomicBool::new(false), members: AtomicU64::new(0) }
     }
+}
 
+impl Class {
     fn contains(&self, character: char) -> bool {
         let code = u32::from(character);
         let block = usize::try_from(code / u64::BITS).ok().and_then(|at| self.blocks.get(at));
