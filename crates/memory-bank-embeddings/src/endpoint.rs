@@ -12,6 +12,7 @@ use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use memory_bank_core::compact_sort::CompactSort as _;
 use memory_bank_core::limits;
 use memory_bank_core::search::{DIMENSIONS, EmbedError, Embedder, ModelId, Vector};
 use serde::Deserialize;
@@ -230,7 +231,7 @@ impl Endpoint {
         let reply: Reply =
             serde_json::from_slice(&body).map_err(|_| permanent("answers without embeddings"))?;
         let mut data = reply.data;
-        data.sort_by_key(|one| one.index);
+        data.compact_sort_by_key(|one| one.index);
         let is_whole = data.len() == texts.len() && data.iter().enumerate().all(|(at, one)| at == one.index);
         if !is_whole {
             return Err(permanent("answers with another number of embeddings"));

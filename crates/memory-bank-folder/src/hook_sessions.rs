@@ -4,6 +4,7 @@
 use std::io::{self, Read, Seek, Write};
 use std::time::{Duration, Instant};
 
+use memory_bank_core::compact_sort::CompactSort as _;
 use memory_bank_core::identity::KeyHash;
 
 use crate::dir::{BankDir, DRAFT_LIFETIME, FileRead};
@@ -212,7 +213,7 @@ impl HookSessions {
         let is_left = |at: i64| now_seconds.saturating_sub(at) > DRAFT_LIFETIME.as_secs().cast_signed();
         let mut removed = Vec::new();
         for files in [&mut states, &mut due] {
-            files.sort_unstable_by(|a, b| b.cmp(a));
+            files.compact_sort_by(|a, b| b.cmp(a));
             let is_idle = |at: i64| now_seconds.saturating_sub(at) > IDLE_SESSION_SECS;
             let kept = files.partition_point(|(at, _)| !is_idle(*at)).min(MAX_SESSIONS);
             removed.extend(files.drain(kept..).map(|(_, name)| name));

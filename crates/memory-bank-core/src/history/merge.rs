@@ -1,5 +1,6 @@
 //! A change of lines is taken back, while later changes of other lines stay.
 
+use crate::compact_sort::CompactSort as _;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -62,7 +63,7 @@ pub fn take_back_lines(before: &str, after: &str, current: &str) -> Result<Strin
     }
     edits.extend(later.iter().map(|hunk| (hunk.base.clone(), lines(&since, hunk))));
     // Of two edits at one place, the one that only inserts comes first.
-    edits.sort_by_key(|(base, _)| (base.start, base.end));
+    edits.compact_sort_by_key(|(base, _)| (base.start, base.end));
     let mut merged = String::with_capacity(current.len());
     let mut at = 0;
     for (base, text) in edits {

@@ -7,6 +7,7 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use crate::caller::Caller;
+use crate::compact_sort::CompactSort as _;
 use crate::document::{DocumentPath, core_rank, is_leftover};
 use crate::error::{GraphError, StoreError};
 use crate::graph::{Ending, Entity, FactView, Observation, Relation};
@@ -53,7 +54,7 @@ impl DocumentSearch {
             Default::default();
         if self.files.is_empty() {
             searched = documents.names().collect();
-            searched.sort_unstable_by_key(|name| (core_rank(name), *name));
+            searched.compact_sort_by_key(|name| (core_rank(name), *name));
         } else {
             for requested in &self.files {
                 match stored_name(documents, requested) {

@@ -1,6 +1,7 @@
 //! What documents were at a time, and the text of one version.
 
 use jiff::Timestamp;
+use memory_bank_core::compact_sort::CompactSort as _;
 use memory_bank_core::document::DocumentPath;
 use memory_bank_core::history::{PastVersion, Version, VersionKind, VersionText};
 use memory_bank_core::store::{DocumentAt, HistoryError};
@@ -14,7 +15,7 @@ use crate::history::timeline_of_document;
 pub(super) fn documents_at(mut versions: Vec<Version>, until: Timestamp) -> Vec<DocumentAt> {
     // A version of this user comes before one that claims its number.
     let is_foreign = |version: &Version| version.kind == VersionKind::Foreign;
-    versions.sort_by(|a, b| {
+    versions.compact_sort_by(|a, b| {
         let order = |one: &Version| (one.number, is_foreign(one));
         a.document.cmp(&b.document).then_with(|| order(a).cmp(&order(b)))
     });

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use memory_bank_core::compact_sort::CompactSort as _;
 use memory_bank_core::document::{Document, DocumentPath, Etag};
 use memory_bank_core::error::StoreError;
 use memory_bank_core::history::{ChainQuery, Damage, Delta, Link, Step, Version, rebuild};
@@ -144,7 +145,7 @@ impl Timeline {
             own.push(record);
         }
         let mut documents: Vec<(Uuid, (usize, Vec<Record>))> = documents.into_iter().collect();
-        documents.sort_unstable_by_key(|(_, (last, _))| std::cmp::Reverse(*last));
+        documents.compact_sort_by_key(|(_, (last, _))| std::cmp::Reverse(*last));
         if documents.len() > MAX_DOCUMENTS {
             tracing::warn!(document = %path, "more than {MAX_DOCUMENTS} documents had this name; older ones are left out");
         }
@@ -187,7 +188,7 @@ impl Timeline {
             waiting.extend(timeline.take(&name, records));
         }
         // A record of this user comes before one that claims its number.
-        timeline.records.sort_by_key(|record| (record.facts.number, !record.is_own));
+        timeline.records.compact_sort_by_key(|record| (record.facts.number, !record.is_own));
         timeline.records.dedup_by_key(|record| record.facts.number);
         let path = timeline.records.last().and_then(|last| DocumentPath::parse(&last.facts.path).ok());
         timeline.current = path.and_then(|path| current_if_readable(dir, &path));

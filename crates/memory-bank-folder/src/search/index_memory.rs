@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use memory_bank_core::clock::Entropy;
+use memory_bank_core::compact_sort::CompactSort as _;
 use memory_bank_core::search::{DenseCount, IndexBudget, IndexMemory, MemoryShare};
 use memory_bank_vectors::Maker;
 
@@ -112,7 +113,7 @@ impl FolderIndexes {
             let idle = banks.iter().filter(|known| known.searched.elapsed() >= self.in_use);
             idle.filter_map(|known| Some((known.searched, known.indexed.upgrade()?))).collect()
         };
-        idle.sort_by_key(|(searched, _)| *searched);
+        idle.compact_sort_by_key(|(searched, _)| *searched);
         idle.iter().any(|(_, indexed)| {
             // One that is being built or searched, the asking bank's own among them, is in use.
             let Some(mut indexed) = indexed.try_write() else { return false };

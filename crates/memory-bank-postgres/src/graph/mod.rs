@@ -14,6 +14,7 @@ mod write;
 
 use async_trait::async_trait;
 use memory_bank_core::caller::Caller;
+use memory_bank_core::compact_sort::CompactSort as _;
 use memory_bank_core::error::{GraphError, StoreError};
 use memory_bank_core::graph::batch::BatchPlan;
 use memory_bank_core::graph::event::Event;
@@ -76,7 +77,7 @@ const PREFIXED: &str = "SELECT name FROM public.graph_entities WHERE project_id 
 
 /// The five with the lowest rank, in its order.
 fn first_five<T>(mut ranked: Vec<(i64, T)>) -> Vec<T> {
-    ranked.sort_by_key(|(rank, _)| *rank);
+    ranked.compact_sort_by_key(|(rank, _)| *rank);
     ranked.into_iter().take(5).map(|(_, one)| one).collect()
 }
 

@@ -19,6 +19,7 @@ pub use self::classify::{is_one_of, is_structural, same_heading};
 pub(in crate::document) use self::normalise::is_cjk;
 pub use self::placeholder::{has_content, is_nothing, is_placeholder, without_template_rows};
 pub use self::role::Role;
+use crate::compact_sort::CompactSort as _;
 use crate::document::section::{Outline, Section};
 
 /// Builds the tables of known headings, which takes milliseconds. A process that reads a single digest builds them on another thread
@@ -42,6 +43,6 @@ pub fn sections<'o>(outline: &'o Outline<'_>, role: Role, titles: &[&str]) -> Ve
         end = end.max(section.body.end);
         found.push((rank.unwrap_or(titles.len()), section.heading.level, section));
     }
-    found.sort_by_key(|(rank, level, _)| (*rank, *level));
+    found.compact_sort_by_key(|(rank, level, _)| (*rank, *level));
     found.into_iter().map(|(_, _, section)| section).collect()
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use crate::compact_sort::CompactSort as _;
 use crate::graph::event::Event;
 use crate::graph::history::GraphItem;
 use crate::graph::state::GraphState;
@@ -54,7 +55,7 @@ impl FormerItems {
         let relations = now.relations().filter_map(|one| take(&one.id, GraphItem::Relation(one.clone())));
         let relations: Vec<GraphItem> = relations.collect();
         let mut deleted: Vec<GraphItem> = self.items.into_values().flatten().collect();
-        deleted.sort_by_key(|item| match item {
+        deleted.compact_sort_by_key(|item| match item {
             GraphItem::Entity(_) => 0,
             GraphItem::Observation(_) => 1,
             GraphItem::Relation(_) => 2,

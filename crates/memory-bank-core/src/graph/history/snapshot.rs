@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::compact_sort::CompactSort as _;
 use crate::graph::history::{GraphChange, GraphItem};
 use crate::graph::state::GraphState;
 use crate::graph::timestamp::instant;
@@ -64,7 +65,7 @@ impl EntitySnapshot {
             _ => None,
         });
         let mut observations: Vec<&Observation> = observations.collect();
-        observations.sort_by_key(|one| (instant(&one.timestamp), &one.id));
+        observations.compact_sort_by_key(|one| (instant(&one.timestamp), &one.id));
         observations
     }
 
@@ -76,7 +77,7 @@ impl EntitySnapshot {
             _ => None,
         });
         let mut relations: Vec<&Relation> = relations.collect();
-        relations.sort_by_key(|one| (instant(&one.created_at), &one.id));
+        relations.compact_sort_by_key(|one| (instant(&one.created_at), &one.id));
         relations
     }
 

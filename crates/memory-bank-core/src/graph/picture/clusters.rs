@@ -5,6 +5,7 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
+use crate::compact_sort::CompactSort as _;
 use crate::graph::outline::Outline;
 
 /// The most entities of a cluster.
@@ -50,14 +51,14 @@ pub(super) fn clusters(outline: &Outline) -> Vec<Vec<usize>> {
         groups.entry(label).or_default().push(at);
     }
     let mut groups: Vec<Vec<usize>> = groups.into_values().collect();
-    groups.sort_by_key(|group| (Reverse(group.len()), group.first().copied()));
+    groups.compact_sort_by_key(|group| (Reverse(group.len()), group.first().copied()));
     let kept = groups.iter().take(MOST).take_while(|group| group.len() >= SMALLEST).count();
     let rest = groups.split_off(kept);
     groups.extend(by_type(outline, rest));
     for group in &mut groups {
-        group.sort_by_key(|at| (Reverse(degree(*at)), *at));
+        group.compact_sort_by_key(|at| (Reverse(degree(*at)), *at));
     }
-    groups.sort_by_key(|group| (Reverse(group.len()), group.first().copied()));
+    groups.compact_sort_by_key(|group| (Reverse(group.len()), group.first().copied()));
     groups
 }
 
@@ -140,7 +141,7 @@ fn labels(level: &Level) -> Vec<usize> {
     let mut sizes = level.sizes.clone();
     let mut order = labels.clone();
     // Those with few relations decide first, so that hubs do not swallow everything.
-    order.sort_by_key(|at| (level.around.get(*at).map_or(0, Vec::len), *at));
+    order.compact_sort_by_key(|at| (level.around.get(*at).map_or(0, Vec::len), *at));
     for _ in 0..ROUNDS {
         let mut moved = 0_usize;
         for &at in &order {

@@ -9,6 +9,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use self::clusters::{clusters, neighbours};
+use crate::compact_sort::CompactSort as _;
 use crate::graph::outline::{Outline, OutlineEntity};
 
 /// The most entities, or clusters, of a picture.
@@ -79,7 +80,7 @@ impl Picture {
             None => {
                 let around = neighbours(outline);
                 let mut all: Vec<usize> = (0..outline.entities.len()).collect();
-                all.sort_by_key(|at| (Reverse(around.get(*at).map_or(0, Vec::len)), *at));
+                all.compact_sort_by_key(|at| (Reverse(around.get(*at).map_or(0, Vec::len)), *at));
                 drawn(outline, &alone(all), false)
             }
             Some(id) => {
@@ -164,7 +165,7 @@ fn edges(outline: &Outline, node_of: &HashMap<usize, usize>) -> (Vec<PictureEdge
             Some(PictureEdge { from, to, edge_type, relations })
         })
         .collect();
-    edges.sort_by_key(|edge| (Reverse(edge.relations), edge.from, edge.to));
+    edges.compact_sort_by_key(|edge| (Reverse(edge.relations), edge.from, edge.to));
     let left = edges.len().saturating_sub(MOST_EDGES);
     edges.truncate(MOST_EDGES);
     (edges, left)
@@ -181,7 +182,7 @@ fn rank<T>(words: &mut Vec<String>, used_by: &mut [T], use_of: impl Fn(&mut T) -
     }
     let mut order: Vec<usize> =
         (0..words.len()).filter(|at| counts.get(*at).is_some_and(|count| *count > 0)).collect();
-    order.sort_by_key(|at| (Reverse(counts.get(*at).copied()), *at));
+    order.compact_sort_by_key(|at| (Reverse(counts.get(*at).copied()), *at));
     let places: HashMap<usize, usize> = order.iter().enumerate().map(|(place, at)| (*at, place)).collect();
     for one in used_by.iter_mut() {
         let (word, _) = use_of(one);

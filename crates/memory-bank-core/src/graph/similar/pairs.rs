@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Likeness, comparable, compared};
+use crate::compact_sort::CompactSort as _;
 use crate::graph::Observation;
 use crate::graph::similar::tokens::{Class, Sentence};
 
@@ -41,7 +42,7 @@ pub(crate) fn similar_pairs(facts: &[&Observation], comparisons: &mut usize) -> 
             }
         }
     }
-    found.sort_unstable_by_key(|(one, other, _)| (*one, *other));
+    found.compact_sort_by_key(|(one, other, _)| (*one, *other));
     found
 }
 

@@ -3,6 +3,7 @@
 //!
 //! A record has hashes and positions only, no text of a file and no key; it names the copy of a file whose entry was replaced.
 
+use memory_bank_core::compact_sort::CompactSort as _;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::ops::Range;
@@ -210,7 +211,7 @@ impl Records {
                 |known: &&mut Record| known.file.starts_with(folder) && !known.folders.contains(folder);
             if let Some(next) = self.entries.iter_mut().find(is_in_it) {
                 next.folders.push(folder.clone());
-                next.folders.sort_by_key(|folder| std::cmp::Reverse(folder.components().count()));
+                next.folders.compact_sort_by_key(|folder| std::cmp::Reverse(folder.components().count()));
             }
         }
         self.save()

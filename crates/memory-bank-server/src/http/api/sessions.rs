@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use axum::response::Response;
 use jiff::Timestamp;
 use memory_bank_core::clock::iso_millis;
+use memory_bank_core::compact_sort::CompactSort as _;
 use memory_bank_core::graph::history::{
     GraphChange, GraphChangePage, GraphChangeQuery, GraphItem, GraphSubject,
 };
@@ -168,7 +169,7 @@ fn grouped(versions: &[Version], changes: &[GraphChange]) -> Vec<WorkingSession>
         group.entities.add(entity.unwrap_or_default());
     }
     let mut all: Vec<(Key, Group)> = groups.into_iter().collect();
-    all.sort_by_key(|(_, group)| std::cmp::Reverse(group.to));
+    all.compact_sort_by_key(|(_, group)| std::cmp::Reverse(group.to));
     let view = |((session, by), group): (Key, Group)| WorkingSession {
         session,
         by,

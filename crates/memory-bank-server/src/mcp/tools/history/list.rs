@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use memory_bank_core::clock::iso_millis;
+use memory_bank_core::compact_sort::CompactSort as _;
 use memory_bank_core::document::{DocumentPath, Etag};
 use memory_bank_core::graph::history::{
     GraphChange, GraphChangePage, GraphChangeQuery, GraphItem, GraphSubject, Origin, summary_of,
@@ -62,7 +63,7 @@ pub(super) async fn list(call: &Call, bank: &Arc<dyn Bank>, arguments: History) 
     let changes = graph(call, bank, &arguments, place.1).await?;
     let mut items: Vec<Item<'_>> = versions.versions.iter().map(Item::Document).collect();
     items.extend(changes.changes.iter().map(Item::Graph));
-    items.sort_by_key(|item| std::cmp::Reverse(item.at()));
+    items.compact_sort_by_key(|item| std::cmp::Reverse(item.at()));
     let more = versions.next.is_some() || changes.next.is_some() || items.len() > arguments.limit();
     items.truncate(arguments.limit());
     let requested = arguments.filename.as_deref();
