@@ -311,7 +311,7 @@ test("an entity has a page with its facts, relations, attributes and changes, an
   await page.getByRole("link", { name: "Payments", exact: true }).click();
   await page.getByText("Nothing is known about it yet.").waitFor();
   await page.goto(`${server.origin}/app/graph/ent_unknown`);
-  await page.getByText("This document does not exist, or not any more.").waitFor();
+  await page.getByText("This entity or fact does not exist, or not any more.").waitFor();
 });
 
 test("a phone shows every page, in light and dark colours, and nothing is wider than its screen", { skip }, async (t) => {
