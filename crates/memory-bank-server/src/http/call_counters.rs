@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use memory_bank_core::clock::Clock;
-use memory_bank_core::compact_sort::CompactSort as _;
 use memory_bank_core::identity::KeyHash;
 use memory_bank_core::store::{CallCounts, CallLog, KeyCalls};
 use parking_lot::Mutex;
@@ -122,7 +121,7 @@ mod tests {
         counters.write().await;
         counters.write().await;
         let mut calls = log.calls.lock().clone();
-        calls.compact_sort_by_key(|call| call.counts.calls);
+        calls.sort_by_key(|call| call.counts.calls);
         let hour: Timestamp = "2026-11-22T09:00:00Z".parse().unwrap();
         let counts = [
             (proof(2), CallCounts { calls: 1, failures: 0, tokens: 7, times: [0, 0, 1, 0, 0, 0] }),
