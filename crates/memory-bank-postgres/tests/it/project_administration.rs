@@ -9,6 +9,7 @@ use memory_bank_core::error::StoreError;
 use memory_bank_core::identity::{
     AdminError, Administration, KeyStore, NewKey, NewUser, ProjectAdministration,
 };
+use memory_bank_test_postgres::MIGRATOR;
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, NoTls};
 
@@ -224,10 +225,12 @@ async fn a_removal_that_the_database_ends_by_a_deadlock_is_done_again() {
     let bench = Bench::new().await;
     bench.tenant("alice", "demo").await;
     bench.member("bob", "demo", Role::Editor).await;
-    // The removal looks for a deadlock first, and is the one that ends.
+    // The removal looks for a deadlock first, and is the one that ends; not so soon that the other could come after it.
+    let database = bench.test.name();
+    bench.test.psql(&format!("ALTER DATABASE {database} SET deadlock_timeout = '3s'"));
     let wait = "SET LOCAL deadlock_timeout = '1min'; SELECT FROM users WHERE name = 'bob' FOR KEY SHARE";
     let other = holder(&bench, wait).await;
-    let owner = bench.owner.clone();
+    let owner = bench.open(&bench.test.url_of(MIGRATOR), 1);
     let removal = tokio::spawn(async move { owner.remove_user("bob").await });
     until_waiting(&other, 1, &removal).await;
     // The removal waits for the user, and this for a key that the removal has changed.
@@ -235,6 +238,7 @@ async fn a_removal_that_the_database_ends_by_a_deadlock_is_done_again() {
         "UPDATE api_keys SET last_used_at = now() WHERE user_id = (SELECT id FROM users WHERE name = 'bob')";
     other.batch_execute(&format!("{use_of_key}; COMMIT")).await.unwrap();
     removal.await.unwrap().unwrap();
+    // The connection of the removal is closed, so that its numbers are there.
     let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
     for attempt in 0.. {
         if other.query_one(deadlocks, &[]).await.unwrap().get::<_, i64>(0) == 1 {
