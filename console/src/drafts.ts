@@ -69,13 +69,20 @@ const held = new Map<string, () => void>();
 /** The locks of this tab that are about to end. */
 const ending = new Map<string, Promise<unknown>>();
 
-/** Takes the lock of a draft, unless another editor has it. */
+/** Takes the lock of a draft, unless another editor has it. It may be ended before the browser grants it. */
 async function lock(key: string): Promise<boolean> {
   await ending.get(key);
+  return requestLock(key);
+}
+
+function requestLock(key: string): Promise<boolean> {
+  if (held.has(key)) return Promise.resolve(false);
+  const isEnded = new Promise<void>((end) => held.set(key, end));
   return new Promise((resolve, reject) => {
     const ended = navigator.locks.request(key, { ifAvailable: true }, (lock) => {
+      if (lock === null) held.delete(key);
       resolve(lock !== null);
-      return lock === null ? undefined : new Promise<void>((end) => held.set(key, end));
+      return lock === null ? undefined : isEnded;
     });
     ended.catch(reject);
   });
@@ -138,10 +145,10 @@ export class Editing {
     return undefined;
   }
 
-  /** A draft of its own. */
-  static async begun(name: string): Promise<Editing> {
+  /** A draft of its own, at once: nobody else knows its key, so that the browser grants its lock. */
+  static begun(name: string): Editing {
     const key = keyOf(name, crypto.randomUUID());
-    await lock(key);
+    void requestLock(key);
     return Editing.#opened(new Editing(key, name, undefined));
   }
 

@@ -296,7 +296,7 @@ function Drafted({ name, read, wanted }: Omit<EditorProps, "editing">) {
     let opened: Editing | undefined;
     const open = async () => {
       const left = wanted === undefined || chosen !== undefined ? await Editing.continued(name, chosen) : undefined;
-      opened = left ?? (await Editing.begun(name));
+      opened = left ?? Editing.begun(name);
       if (isLeft) opened.close();
       else setEditing(opened);
     };

@@ -148,17 +148,18 @@ function useCorrection(name: string): [Editing | undefined, () => void, () => vo
   const isOpening = useRef(false);
   const opened = useRef<Editing>(undefined);
   const isLeft = useRef(false);
-  const open = async (begin: () => Promise<Editing | undefined>) => {
-    if (isOpening.current || opened.current !== undefined) return;
+  const open = (next: Editing) => setEditing((opened.current = next));
+  const openLeft = async () => {
     isOpening.current = true;
-    const next = await begin();
+    const next = await Editing.continued(name);
     isOpening.current = false;
     if (isLeft.current) next?.close();
-    else setEditing((opened.current = next));
+    else if (next !== undefined) open(next);
+    return next !== undefined;
   };
   useEffect(() => {
     isLeft.current = false;
-    if (draftNames().has(name)) void open(() => Editing.continued(name));
+    if (draftNames().has(name)) void openLeft();
     return () => {
       isLeft.current = true;
       opened.current?.close();
@@ -170,7 +171,13 @@ function useCorrection(name: string): [Editing | undefined, () => void, () => vo
     opened.current = undefined;
     setEditing(undefined);
   };
-  return [editing, () => void open(async () => (await Editing.continued(name)) ?? Editing.begun(name)), close];
+  // Without a draft that was left it opens at once: a key that is pressed after the button's is the field's.
+  const begin = async () => {
+    if (isOpening.current || opened.current !== undefined) return;
+    if (draftNames().has(name) && ((await openLeft()) || isLeft.current)) return;
+    open(Editing.begun(name));
+  };
+  return [editing, () => void begin(), close];
 }
 
 interface ObservationProps {
