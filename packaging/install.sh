@@ -95,6 +95,7 @@ main() {
   mv -f "$draft" "$to/memory-bank-mcp"
 
   printf 'memory-bank-mcp @VERSION@ is installed as %s\n' "$to/memory-bank-mcp"
+  to=${to%/}
   case :$PATH: in
     *:"$to":*) ;;
     *) printf '%s is not in PATH; add it, or configure clients with the whole path\n' "$to" ;;

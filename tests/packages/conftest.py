@@ -60,7 +60,9 @@ def dist(program, tmp_path_factory):
         stand_in = folder / target
         stand_in.write_text(f"stands for the program for {target}\n")
         words.append(f"{target}={program if target == MACHINE else stand_in}")
-    run(sys.executable, ROOT / "packaging/pack", "--any-size", "--out", folder / "dist", *words)
+    bill = folder / "bill.cdx.json"
+    bill.write_text("{}")
+    run(sys.executable, ROOT / "packaging/pack", "--any-size", "--with", bill, "--out", folder / "dist", *words)
     return folder / "dist"
 
 

@@ -13,6 +13,7 @@ import json
 import os
 import pathlib
 import queue
+import socket
 import subprocess
 import sys
 import tempfile
@@ -212,6 +213,53 @@ def session(command, project, named):
         server.process.kill()
 
 
+def own_state(command, project, named):
+    """A state folder inside of the project, as in a home folder or a service's: its keys count for this very machine."""
+    (project / "home").mkdir()
+    separator = "\\" if "\\" in named else "/"
+    home = named + separator + "home"
+    words = [*command, "--state-dir", home + separator + "state"]
+    server = Server(words, home)
+    try:
+        server.start()
+        server.call("initialize_memory_bank", path=home)
+        server.call("write_memory_bank_file", filename="notes.md", content="# Notes\n\nThe skua circles.\n")
+        changes = server.call("history", action="list", filename="notes.md")
+        expect("write_memory_bank_file" in changes and "foreign" not in changes, f"the own version is not recognised: {changes}")
+        server.end()
+    finally:
+        server.process.kill()
+    yield "own versions where the state folder is in the project"
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    served = subprocess.Popen(
+        [*words, "--path", home, "serve"], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL, text=True, encoding="utf-8",
+        env={**os.environ, "MCP_PORT": str(port)},
+    )
+    try:
+        lines = queue.Queue()
+
+        def read():
+            for line in served.stderr:
+                lines.put(line)
+            lines.put(None)
+
+        threading.Thread(target=read, daemon=True).start()
+        shown, deadline = "", time.monotonic() + TIMEOUT
+        while "listening" not in shown:
+            try:
+                line = lines.get(timeout=max(0.01, deadline - time.monotonic()))
+            except queue.Empty:
+                raise Failed(f"serve does not listen: {shown}") from None
+            expect(line is not None, f"serve ended: {shown}")
+            shown += line
+    finally:
+        served.kill()
+    yield "serve with the state folder in the project"
+
+
 def setup(command, project, named):
     """Checks the paths in what `setup` would write and shows; yields the step."""
     words = ["setup", "--dry-run", "--json", "--client", "claude-desktop", "--client", "claude-code"]
@@ -245,6 +293,8 @@ def main():
         named = options.named or ("Z:" + str(project).replace("/", "\\") if options.command[0].startswith("wine") else str(project))
         try:
             for step in session(options.command, project, named):
+                print(f"{time.monotonic() - began:7.2f} s  {step}", flush=True)
+            for step in own_state(options.command, project, named):
                 print(f"{time.monotonic() - began:7.2f} s  {step}", flush=True)
             for step in setup(options.command, project, named) if options.setup else []:
                 print(f"{time.monotonic() - began:7.2f} s  {step}", flush=True)

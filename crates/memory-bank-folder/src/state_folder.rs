@@ -122,7 +122,7 @@ fn is_in(path: &Path, project: &Path) -> io::Result<bool> {
 /// The number of the mark in the file system, and the time at which it was made there.
 fn identity(dir: &BankDir, file: &std::fs::File) -> io::Result<String> {
     let inode = dir.stamp_own(MADE_HERE).map(|stamp| stamp.inode).ok_or(io::ErrorKind::NotFound)?;
-    let made = file.metadata()?.created()?.duration_since(std::time::UNIX_EPOCH).map_err(io::Error::other)?;
+    let made = system::made_at(file)?;
     Ok(format!("{inode} {}\n", made.as_nanos()))
 }
 

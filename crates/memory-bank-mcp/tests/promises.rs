@@ -14,7 +14,8 @@ use regex::Regex;
 use rstest::rstest;
 
 /// The first lines of tables of guarantees and of threats.
-const HEADINGS: [&str; 2] = ["| Guarantee | Test |", "| Threat | What holds against it | Shown by, among others |"];
+const HEADINGS: [&str; 2] =
+    ["| Guarantee | Test |", "| Threat | What holds against it | Shown by, among others |"];
 /// The maximum number of lines between a test's attribute and its name, such as cases of a table.
 const LINES_BEFORE: usize = 40;
 

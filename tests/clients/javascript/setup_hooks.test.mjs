@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
-import { chmod, copyFile, mkdir, readFile, readdir, stat, symlink, writeFile } from "node:fs/promises";
+import { chmod, copyFile, mkdir, readFile, readdir, stat, symlink, unlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import test from "node:test";
 import { promisify } from "node:util";
@@ -295,6 +295,30 @@ test("hooks of other programs are not taken for ours, and a program of another n
   assert.equal(removed.code, 0, removed.stdout);
   assert.deepEqual(JSON.parse(await read(file)), JSON.parse(foreign));
   await assert.rejects(stat(join(machine.home, ".copilot/hooks/memory-bank.json")), "the file of ours");
+});
+
+test("hooks that a copy of the program with another name wrote are updated and removed by the program with its usual one", async (t) => {
+  const names = clients("claude-code", "cursor", "codex", "gemini", "copilot", "opencode");
+  for (const isUpdated of [false, true]) {
+    const machine = await newHome(t);
+    const program = join(machine.home, "mb");
+    await copyFile(BINARY, program);
+    assert.equal((await setup(machine, ["--yes", ...names], { program })).code, 0);
+    const file = join(machine.home, ".claude/settings.json");
+    assert.match(await read(file), /\/mb'? hook Stop/);
+    if (isUpdated) {
+      const updated = await setup(machine, ["--yes", ...names]);
+      assert.equal(updated.code, 0, updated.stdout);
+      assert.equal(JSON.parse(await read(file)).hooks.Stop.length, 1);
+      assert.doesNotMatch(await read(file), /\/mb'? hook Stop/);
+    }
+    await unlink(program);
+    const removed = await setup(machine, ["--remove", "--yes"]);
+    assert.equal(removed.code, 0, removed.stdout);
+    for (const name of [".claude/settings.json", ".cursor/hooks.json", ".codex/hooks.json", ".gemini/settings.json", ".copilot/hooks/memory-bank.json", ".config/opencode/plugins/memory-bank.js"]) {
+      await assert.rejects(stat(join(machine.home, name)), name);
+    }
+  }
 });
 
 test("setup names a file of another scope that has the hooks, too, and the check names both", async (t) => {

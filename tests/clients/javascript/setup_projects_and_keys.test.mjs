@@ -1,8 +1,8 @@
 // `setup` for projects of a server: files below a project, keys and their variables.
 
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
-import { chmod, mkdir, readdir, stat, writeFile } from "node:fs/promises";
+import { execFile, spawn } from "node:child_process";
+import { chmod, mkdir, readdir, rename, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import test from "node:test";
 import { promisify } from "node:util";
@@ -19,6 +19,33 @@ test("as JSON, each file has an outcome, and no key is shown", async (t) => {
   assert.deepEqual(outcomes, [["cursor", "server", "written"], ["cursor", "hooks", "skipped"], ["zed", "server", "written"]]);
   assert.equal(reply.check.status, "error");
   assert.doesNotMatch(stdout + stderr, /kkkk/);
+});
+
+test("a draft with a key that a killed setup left goes, also with --remove, and that of one that runs stays", async (t) => {
+  const machine = await newHome(t);
+  const left = [".memory-bank-mcp-aB3dE9", ".cursor/.memory-bank-mcp-Zz09aa", ".codex/.memory-bank-mcp-000000"].map((name) => join(machine.home, name));
+  const others = [".memory-bank-mcp-notes", ".cursor/.memory-bank-mcp-Zz09aab", ".cursor/memory-bank-mcp-Zz09aa"].map((name) => join(machine.home, name));
+  for (const file of [...left, ...others]) await place(file, `{"key": "${KEY}"}`);
+  const running = join(machine.home, ".cursor/.memory-bank-mcp-Running".slice(0, -1));
+  await place(running, KEY);
+  const holder = spawn("flock", [running, "sh", "-c", "echo held; exec sleep 60"]);
+  t.after(() => holder.kill());
+  await new Promise((held) => holder.stdout.once("data", held));
+  const dry = await setup(machine, ["--remove", "--dry-run"]);
+  assert.equal(dry.code, 0, dry.stderr);
+  for (const file of [...left, ...others]) assert.ok(await read(file), file);
+  assert.equal((await setup(machine, ["--remove", "--yes"])).code, 0);
+  for (const file of left) await assert.rejects(stat(file), file);
+  for (const file of [...others, running]) assert.ok(await read(file), file);
+});
+
+test("a project that was moved is named as the place where its entry may be", async (t) => {
+  const machine = await newHome(t);
+  assert.equal((await setup(machine, ["--yes", "--scope", "project", "--client", "cursor"])).code, 0);
+  await rename(machine.project, `${machine.project}-moved`);
+  await mkdir(machine.project);
+  const removed = await setup(machine, ["--remove", "--yes"]);
+  assert.match(removed.stdout, /mcp\.json.*the file is not there any more.*if its folder was moved, remove `memory-bank` from the file by hand/s);
 });
 
 test("an entry for one project goes into the user's file below the project, with its key, and comes out again", async (t) => {

@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use crate::dir::{BankDir, FileRead};
 use crate::lock::wait_for;
 use crate::state_folder::{self, StateFolder};
+use crate::system;
 
 const FOLDER: &str = "vectors";
 const FILE: &str = "seal.key";
@@ -133,9 +134,8 @@ impl SealPlace {
 /// file system without such times has no such key.
 fn bound(key: &Seal, dir: &BankDir, inode: u64) -> io::Result<Seal> {
     let file = dir.open_file(FILE, cap_std::fs::OpenOptions::new().read(true))?.into_std();
-    let created = file.metadata()?.created()?;
-    let since = created.duration_since(std::time::UNIX_EPOCH).map_err(io::Error::other)?;
-    Ok(Seal(key.digest(&[BOUND, &inode.to_le_bytes(), &since.as_nanos().to_le_bytes()])))
+    let made = system::made_at(&file)?;
+    Ok(Seal(key.digest(&[BOUND, &inode.to_le_bytes(), &made.as_nanos().to_le_bytes()])))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::fs::{DirBuilder, File, Metadata, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
+use std::time::Duration;
 
 use cap_std::fs::{Dir, OpenOptions};
 
@@ -15,6 +16,39 @@ pub(crate) const WATCHES_ARE_RENEWED: bool = cfg!(target_os = "linux");
 
 /// Whether others cannot read a file while it is locked.
 pub(crate) const LOCKED_FILES_ARE_CLOSED: bool = false;
+
+/// When the file was made in its file system, since 1970.
+///
+/// # Errors
+/// The file system does not keep that time.
+#[cfg(target_os = "linux")]
+pub(crate) fn made_at(file: &File) -> io::Result<Duration> {
+    use rustix::fs::{AtFlags, StatxFlags, statx};
+    // Rust's `Metadata::created` works with glibc only, and the released program is linked with musl.
+    let found = statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::BTIME)?;
+    if found.stx_mask & StatxFlags::BTIME.bits() == 0 {
+        return Err(no_time_of_making());
+    }
+    let seconds = u64::try_from(found.stx_btime.tv_sec).map_err(io::Error::other)?;
+    Ok(Duration::new(seconds, found.stx_btime.tv_nsec))
+}
+
+#[cfg(target_os = "linux")]
+fn no_time_of_making() -> io::Error {
+    let message =
+        "the file system does not keep when a file was made; name a folder on another one with `--state-dir`";
+    io::Error::new(io::ErrorKind::Unsupported, message)
+}
+
+/// When the file was made in its file system, since 1970.
+///
+/// # Errors
+/// The file system does not keep that time.
+#[cfg(not(target_os = "linux"))]
+#[expect(clippy::disallowed_methods, reason = "this system has it")]
+pub(crate) fn made_at(file: &File) -> io::Result<Duration> {
+    file.metadata()?.created()?.duration_since(std::time::UNIX_EPOCH).map_err(io::Error::other)
+}
 
 /// Whether this user owns it.
 pub(crate) fn is_own(metadata: &Metadata) -> bool {

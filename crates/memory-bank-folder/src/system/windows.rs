@@ -20,6 +20,15 @@ pub(crate) const WATCHES_ARE_RENEWED: bool = false;
 /// Nobody else can read a file while it is locked.
 pub(crate) const LOCKED_FILES_ARE_CLOSED: bool = true;
 
+/// When the file was made in its file system, since 1970.
+///
+/// # Errors
+/// The file system does not keep that time.
+#[expect(clippy::disallowed_methods, reason = "Windows has it")]
+pub(crate) fn made_at(file: &File) -> io::Result<Duration> {
+    file.metadata()?.created()?.duration_since(std::time::UNIX_EPOCH).map_err(io::Error::other)
+}
+
 /// How long other programs may prevent something.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(2);
 /// The longest pause between two attempts.

@@ -10,6 +10,15 @@ use anyhow::{Context, ensure};
 /// contains its history, has a few megabytes.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
 
+/// The beginning of the names of drafts, which may have a key.
+const DRAFT: &str = ".memory-bank-mcp-";
+/// The beginning of the name of a file that somebody else has written, which nothing could take back to its place.
+const KEPT: &str = ".kept-by-memory-bank-mcp-";
+/// How many characters follow in the name of a draft.
+const DRAFT_CHARS: usize = 6;
+/// The most names of a folder that are looked at for drafts.
+const MAX_NAMES: usize = 100_000;
+
 /// The permissions of a file after it is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FileAccess {
@@ -132,14 +141,21 @@ pub(crate) fn replace(
         _ => Path::new("."),
     };
     std::fs::create_dir_all(folder)?;
+    discard_left_drafts(folder);
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".memory-bank-mcp-");
+    builder.prefix(DRAFT);
     #[cfg(unix)]
     if access == FileAccess::PublicIfNew {
         use std::os::unix::fs::PermissionsExt;
         builder.permissions(std::fs::Permissions::from_mode(0o644));
     }
-    let mut draft = builder.tempfile_in(folder)?;
+    let mut draft = builder
+        .tempfile_in(folder)
+        .with_context(|| format!("no file can be made in `{}`", folder.display()))?;
+    // As long as this process runs, others see that the draft is not left. Without locks they leave it.
+    if let Err(error) = draft.as_file().try_lock() {
+        tracing::debug!(%error, "the draft of a file is not locked");
+    }
     draft.write_all(text.as_bytes())?;
     if before.is_some() {
         let metadata = std::fs::metadata(file)?;
@@ -162,6 +178,28 @@ pub(crate) fn replace(
     }
 }
 
+/// Removes the drafts that killed processes left in a folder: nobody has a lock on them. One that cannot be removed is logged.
+pub(crate) fn discard_left_drafts(folder: &Path) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for entry in entries.take(MAX_NAMES).flatten() {
+        let is_draft =
+            entry.file_name().to_str().and_then(|name| name.strip_prefix(DRAFT)).is_some_and(|rest| {
+                rest.len() == DRAFT_CHARS && rest.bytes().all(|byte| byte.is_ascii_alphanumeric())
+            });
+        // A link or a pipe is not one.
+        if !is_draft || !entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            continue;
+        }
+        let removed = std::fs::File::open(entry.path()).and_then(|draft| {
+            draft.try_lock()?;
+            std::fs::remove_file(entry.path())
+        });
+        if let Err(error) = removed {
+            tracing::debug!(draft = %entry.path().display(), %error, "a draft stays");
+        }
+    }
+}
+
 /// Replaces the file by the draft. Where the system can exchange two files, the replaced file is checked once more: a
 /// client may have written it between the last check and the exchange.
 fn exchange(draft: tempfile::NamedTempFile, file: &Path, before: &str) -> anyhow::Result<ReplaceOutcome> {
@@ -175,16 +213,20 @@ fn exchange(draft: tempfile::NamedTempFile, file: &Path, before: &str) -> anyhow
             if read(draft.path()).is_ok_and(|found| found.as_deref() == Some(before)) {
                 return Ok(ReplaceOutcome::Replaced);
             }
-            let draft_path = draft.path().display().to_string();
             let restored = swap().and_then(|()| {
                 // If the file was written again meanwhile, the newest text stays.
                 let is_ours = read(draft.path()).is_ok_and(|found| found == ours);
                 if is_ours { Ok(()) } else { swap() }
             });
             if let Err(error) = restored {
-                draft.keep()?;
+                let (_, kept) = draft.keep()?;
+                // Under a name that no later call takes for a draft that was left.
+                let name = kept.file_name().unwrap_or_default().to_string_lossy().replace(DRAFT, KEPT);
+                let draft_path = kept.with_file_name(name);
+                std::fs::rename(&kept, &draft_path)?;
                 anyhow::bail!(
-                    "another program changed it at the same time; its text is now in `{draft_path}` ({error}); move that file back"
+                    "another program changed it at the same time; its text is now in `{}` ({error}); move that file back",
+                    draft_path.display()
                 );
             }
             return Ok(ReplaceOutcome::ChangedMeanwhile);

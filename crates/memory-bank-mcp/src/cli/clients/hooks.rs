@@ -2,6 +2,7 @@
 //! files of `integrations/` are the source of both. It must not know how a file is edited.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use anyhow::Context;
 use serde_json::{Value, json};
@@ -199,7 +200,7 @@ impl Client {
     /// Whether a text of a file of its own starts this program's hooks.
     pub(crate) fn is_hook_file(self, text: &str) -> bool {
         text.contains("hook")
-            && (text.contains(PROGRAM) || own_name().is_some_and(|name| text.contains(&name)))
+            && (text.contains(PROGRAM) || unusual_names().iter().any(|name| text.contains(name)))
     }
 
     /// Remaining steps for the user.
@@ -352,19 +353,34 @@ fn replace_commands(value: &mut Value, change: &mut dyn FnMut(&str, &str) -> Opt
 /// The usual name of this program.
 const PROGRAM: &str = "memory-bank-mcp";
 
-/// The name of the running program, which may be a copy with another one.
-fn own_name() -> Option<String> {
-    Some(std::env::current_exe().ok()?.file_name()?.to_string_lossy().into_owned())
+/// The names of copies of this program whose hooks `setup` has written.
+static RECORDED_NAMES: OnceLock<Vec<String>> = OnceLock::new();
+
+/// Takes hooks that start a program of one of these names for this program's, too. The first list stays.
+pub(crate) fn recognise_programs(names: impl Iterator<Item = String>) {
+    RECORDED_NAMES.get_or_init(|| names.collect());
 }
 
-/// Whether the beginning of a command, up to its first argument, starts this program: by its usual name, or by that of the
-/// running one.
+/// The name of the running program without `.exe`, if it is a copy with another name than the usual one.
+pub(crate) fn unusual_name() -> Option<String> {
+    let name = std::env::current_exe().ok()?.file_name()?.to_string_lossy().into_owned();
+    Some(without_extension(&name).to_owned()).filter(|name| name != PROGRAM)
+}
+
+fn without_extension(name: &str) -> &str {
+    name.strip_suffix(".exe").unwrap_or(name)
+}
+
+/// Whether the beginning of a command, up to its first argument, starts this program: by its usual name, by that of the
+/// running one, or by that of one whose hooks were written.
 fn is_this_program(start: &str) -> bool {
     let start = start.trim().trim_matches(['"', '\'']);
-    let name = start.rsplit(['/', '\\']).next().unwrap_or_default();
-    let without_extension = |name: &str| name.strip_suffix(".exe").unwrap_or(name).to_owned();
-    let name = without_extension(name);
-    name == PROGRAM || own_name().is_some_and(|own| without_extension(&own) == name)
+    let name = without_extension(start.rsplit(['/', '\\']).next().unwrap_or_default());
+    name == PROGRAM || unusual_names().iter().any(|known| known == name)
+}
+
+fn unusual_names() -> Vec<String> {
+    RECORDED_NAMES.get().into_iter().flatten().cloned().chain(unusual_name()).collect()
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ pub(crate) use self::claude_project::claude_project;
 pub(crate) use self::entry::{
     DEFAULT_NAME, Server, added_environment, is_same_server, key_variable, launch, with_present_settings,
 };
-pub(crate) use self::hooks::{HookContent, HookServer};
+pub(crate) use self::hooks::{HookContent, HookServer, recognise_programs, unusual_name};
 pub(crate) use self::key_file::check_may_hold_key;
 pub(crate) use self::place::Place;
 pub(crate) use self::program::{installed_program, server_on_this_machine};

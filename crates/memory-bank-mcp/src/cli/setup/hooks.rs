@@ -12,7 +12,9 @@ use super::notice;
 use super::ownership::{self, Ownership};
 use super::records::{Part, Record, Records};
 use super::run::Run;
-use crate::cli::clients::{Client, HookContent, HookServer, Place, Scope, installed_program, key_variable};
+use crate::cli::clients::{
+    Client, HookContent, HookServer, Place, Scope, installed_program, key_variable, unusual_name,
+};
 use crate::cli::config_file::{self, FileAccess};
 use crate::cli::config_text;
 use crate::cli::server_address;
@@ -119,6 +121,7 @@ pub(super) fn plan(run: &Run<'_>, target: &Target, records: &Records) -> anyhow:
         input: None,
         folders: known.map(|known| known.folders.clone()).unwrap_or_default(),
         commands: wanted.iter().map(|command| ownership::hash(command)).collect(),
+        program: unusual_name(),
         replaced: known.and_then(|known| known.replaced_before(text)),
         former_mode: known.and_then(|known| known.former_mode),
     };

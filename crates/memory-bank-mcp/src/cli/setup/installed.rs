@@ -18,7 +18,9 @@ pub(crate) fn has_agents(global: &GlobalOptions) -> anyhow::Result<bool> {
 /// The files that have the hooks of agents for this project.
 ///
 /// # Errors
-/// The folder of the project cannot be determined.
+/// The folder of the project cannot be determined, or the records cannot be read.
 pub(crate) fn files_with_hooks(global: &GlobalOptions) -> anyhow::Result<Vec<PathBuf>> {
+    // They name the programs whose hooks are ours.
+    Records::open(&global.state_folder()?, false)?;
     Ok(hooks::installed(&global.project()?, &Place::of_this_machine()))
 }

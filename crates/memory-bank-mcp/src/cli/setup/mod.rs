@@ -24,7 +24,9 @@ mod show;
 
 pub(crate) use self::run::SetupOptions;
 
+use std::collections::BTreeSet;
 use std::io::IsTerminal;
+use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use memory_bank_core::identity::PlainKey;
@@ -35,6 +37,7 @@ use self::report::Report;
 use self::run::{Confirm, Run};
 use crate::cli::client_config::project_folder;
 use crate::cli::clients::{Client, Place, Scope, claude_project, key_variable};
+use crate::cli::config_file;
 use crate::cli::key_source;
 use crate::cli::options::GlobalOptions;
 use crate::cli::output::{Output, print_stderr};
@@ -84,6 +87,9 @@ fn change_files(
         place: Place::of_this_machine(),
         state: global.state_folder()?,
     };
+    if run.confirm != Confirm::DryRun {
+        discard_left_drafts(&run);
+    }
     let mut report = Report::default();
     if options.remove {
         remove::run(&run, &mut report)?;
@@ -93,6 +99,21 @@ fn change_files(
     let key = key(&run)?;
     apply::run(&run, &targets, key.as_ref(), &mut report)?;
     Ok((report, key))
+}
+
+/// Removes what a `setup` that was killed left beside the files of agents: a draft may have a key.
+fn discard_left_drafts(run: &Run<'_>) {
+    let scopes = [Scope::User, Scope::Project, Scope::Local];
+    let files = Client::agents().flat_map(|client| {
+        scopes.into_iter().flat_map(move |scope| {
+            let of_hooks = client.hook_files(scope, &run.project, &run.place);
+            client.files(scope, &run.project, &run.place).unwrap_or_default().into_iter().chain(of_hooks)
+        })
+    });
+    // A file is written where its links lead.
+    let targets = files.flat_map(|file| [config_file::target(&file).ok(), Some(file)]).flatten();
+    let folders: BTreeSet<PathBuf> = targets.filter_map(|file| Some(file.parent()?.to_owned())).collect();
+    folders.iter().for_each(|folder| config_file::discard_left_drafts(folder));
 }
 
 fn confirm(options: &SetupOptions, output: Output) -> Result<Confirm, NoTerminal> {

@@ -124,6 +124,7 @@ fn result(
         input: input.and_then(|input| Some(input.get("id")?.as_str()?.to_owned())),
         folders: known.map(|known| known.folders.clone()).unwrap_or_default(),
         commands: Vec::new(),
+        program: None,
         replaced: known.and_then(|known| known.replaced_before(text)),
         former_mode: known.and_then(|known| known.former_mode),
     };

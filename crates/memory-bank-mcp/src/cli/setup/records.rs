@@ -13,6 +13,7 @@ use anyhow::{Context, ensure};
 use memory_bank_folder::StateFolder;
 use serde::{Deserialize, Serialize};
 
+use crate::cli::clients::recognise_programs;
 use crate::cli::config_text;
 use crate::sha256::sha256_hex;
 
@@ -89,6 +90,9 @@ pub(super) struct Record {
     /// The hashes of the commands of hooks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) commands: Vec<String>,
+    /// The name of the program that hooks start, if it is a copy with another name than the usual one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) program: Option<String>,
     /// The entry of somebody else that was replaced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) replaced: Option<Replaced>,
@@ -157,6 +161,7 @@ impl Records {
         let folder = state.path().to_owned();
         let lock = if to_write { Some(lock(&folder)?) } else { None };
         let entries = read(&folder.join(FILE))?;
+        recognise_programs(entries.iter().filter_map(|record| record.program.clone()));
         Ok(Self { folder, entries, _lock: lock })
     }
 
@@ -299,6 +304,7 @@ mod tests {
             input: None,
             folders: Vec::new(),
             commands: Vec::new(),
+            program: None,
             replaced: None,
             former_mode: None,
         }

@@ -152,6 +152,7 @@ pub(super) fn remove_entry(
     for _ in 0..ATTEMPTS {
         check_file(record)?;
         let before = config_file::read(&record.file)?;
+        let is_missing = before.is_none();
         let present = match &before {
             Some(text) => Present::find(known, record, text, &owner)?,
             None => None,
@@ -164,8 +165,16 @@ pub(super) fn remove_entry(
                 .replaced
                 .as_ref()
                 .map(|replaced| format!("; what it replaced is in the copy `{}`", replaced.copy.display()));
-            let message =
-                format!("{subject} {} removed before{}", record.part.was(), copy.unwrap_or_default());
+            let copy = copy.unwrap_or_default();
+            let message = if is_missing {
+                format!(
+                    "the file is not there any more, so {subject} {} removed with it{copy}; if its folder was moved, remove {subject} \
+                     from the file by hand",
+                    record.part.was()
+                )
+            } else {
+                format!("{subject} {} removed before{copy}", record.part.was())
+            };
             return Ok(item(Outcome::Unchanged, message));
         };
         if let Some(name) = &present.shared_with {
