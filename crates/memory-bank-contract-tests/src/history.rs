@@ -245,6 +245,29 @@ pub async fn an_erased_history_is_gone_and_the_text_stays(p: Project) {
     assert_eq!(text(&p, "a.md", after.last().unwrap().number).await.as_deref(), Some("more"));
 }
 
+pub async fn an_erased_text_is_in_no_conflict_of_any_server(p: Project) {
+    for bank in [&p.bank, &p.other] {
+        p.write("a.md", "one\nsecret\n").await;
+        let secret = Etag::of("one\nsecret\n");
+        p.text("a.md").await;
+        p.other.read(&p.caller, &[path("a.md")]).await.unwrap();
+        p.write("a.md", "one\n").await;
+        for reader in [&p.bank, &p.other] {
+            let known = reader.content_at(&p.colleague, &path("a.md"), &secret).await.unwrap();
+            assert_eq!(known.as_deref(), Some("one\nsecret\n"));
+        }
+        bank.erase(&p.caller, &path("a.md")).await.unwrap();
+        for reader in [&p.bank, &p.other] {
+            assert_eq!(reader.content_at(&p.colleague, &path("a.md"), &secret).await.unwrap(), None);
+        }
+        // What is written later is known as before.
+        p.write("a.md", "two\n").await;
+        p.write("a.md", "three\n").await;
+        let known = p.bank.content_at(&p.colleague, &path("a.md"), &Etag::of("two\n")).await.unwrap();
+        assert_eq!(known.as_deref(), Some("two\n"));
+    }
+}
+
 pub async fn a_name_that_another_document_got_shows_and_erases_the_deleted_ones_that_had_it(p: Project) {
     p.write("plan.md", "A").await;
     rename(&p, "plan.md", "old.md").await;

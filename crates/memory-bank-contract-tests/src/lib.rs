@@ -160,7 +160,7 @@ macro_rules! contract_tests {
             every_change_is_a_version_that_reads_back, a_version_records_author_key_tool_and_session, a_rename_is_followed,
             a_deleted_document_keeps_its_history_and_comes_back, a_long_history_is_rebuilt_and_paged,
             concurrent_edits_are_a_version_each, one_edit_of_several_documents_is_a_version_of_each,
-            an_erased_history_is_gone_and_the_text_stays, numbers_of_an_erased_history_name_no_other_text,
+            an_erased_history_is_gone_and_the_text_stays, an_erased_text_is_in_no_conflict_of_any_server, numbers_of_an_erased_history_name_no_other_text,
             a_name_that_another_document_got_shows_and_erases_the_deleted_ones_that_had_it,
             a_former_name_does_not_erase_the_document_that_has_another_one_now,
             the_last_document_of_a_folder_moves_into_one_that_differs_only_by_case,
@@ -196,7 +196,8 @@ macro_rules! contract_tests {
             undo_of_a_replacement_lets_the_former_fact_hold_and_bounds_come_back, undos_and_writes_at_the_same_time_lose_nothing);
         $crate::contract_tests!(@module $fresh, undo_restores:
             a_restored_backup_is_taken_back_by_its_session, what_others_changed_after_a_restore_stays_and_is_named,
-            a_restored_backup_is_taken_back_by_its_user_and_time_and_by_restores_of_single_versions);
+            a_restored_backup_is_taken_back_by_its_user_and_time_and_by_restores_of_single_versions,
+            a_text_that_was_brought_back_between_undos_of_its_user_goes_with_the_next_one);
         $crate::contract_tests!(@module $fresh, maintenance:
             each_kind_is_proposed_and_each_proposal_is_one_change_that_is_taken_back,
             all_proposals_are_carried_out_and_taken_back_in_any_order,

@@ -39,6 +39,17 @@ pub(crate) async fn write(p: &Project, caller: &Caller, number: u128, name: &str
     edit(p, caller, number, &[name], |drafts| drafts.set(&path(name), text.to_owned()).unwrap()).await;
 }
 
+/// Brings a former text back, as `history` does.
+pub(crate) async fn restore(p: &Project, caller: &Caller, number: u128, name: &str, text: &str) {
+    let context = ChangeContext { restores: true, ..context(number, "history") };
+    let mut editor = |drafts: &mut Drafts| {
+        drafts.set_context(&context);
+        drafts.set(&path(name), text.to_owned()).unwrap();
+        Ok(())
+    };
+    p.bank.edit(caller, &[path(name)], &mut editor).await.unwrap();
+}
+
 pub(crate) async fn delete(p: &Project, caller: &Caller, number: u128, name: &str) {
     edit(p, caller, number, &[name], |drafts| drafts.delete(&path(name)).unwrap()).await;
 }

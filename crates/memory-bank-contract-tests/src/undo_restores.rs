@@ -5,7 +5,7 @@ use memory_bank_core::store::{UndoReport, UndoRequest};
 use serde_json::json;
 
 use crate::Project;
-use crate::undo::{context, delete, request, run, undo_session, versions, write};
+use crate::undo::{context, delete, request, restore as restore_text, run, undo_session, versions, write};
 use crate::undo_graph::{entity, fact, link, named, shown, sorted, within};
 
 const DOCUMENTS: [&str; 4] = ["a.md", "b.md", "kept.md", "new.md"];
@@ -133,4 +133,49 @@ pub async fn a_restored_backup_is_taken_back_by_its_user_and_time_and_by_restore
     let chain = p.other.entity_chain(&p.caller, &named("C"), number - 1).await.unwrap();
     p.bank.restore_entity(&p.caller, &chain.start()).await.unwrap();
     assert!(shown(&p, "C").await.unwrap().contains("of c"));
+}
+
+/// One step of a user: W writes a text, U takes back all that the user changed since the beginning, R brings a text back.
+async fn step(p: &Project, number: u128, name: &str, since: jiff::Timestamp, step: &str) {
+    match step.split_at(1) {
+        ("W", text) => write(p, &p.caller, number, name, &format!("core\n{text}\n")).await,
+        ("R", text) => restore_text(p, &p.caller, number, name, &format!("core\n{text}\n")).await,
+        _ => {
+            let by = Some(p.caller.user_name.clone());
+            let own = UndoRequest { session: None, by, since: Some(since), ..request(0, number) };
+            let report = run(p, &p.caller, &own).await;
+            assert!(report.left.is_empty(), "{report:?}");
+        }
+    }
+}
+
+pub async fn a_text_that_was_brought_back_between_undos_of_its_user_goes_with_the_next_one(p: Project) {
+    for (number, steps) in [
+        "Wa U Ra U",
+        "Wa U Ws U Ra U",
+        "Wa W U Ws U R Wz U",
+        "Ws U Wa W U R U",
+        "Wa W U Ws U Ra R U",
+        "Wa U Ws U Wa U",
+        "Wa U Ra U Ra U U",
+        "Wa U Ws U Ra U Rs U Ra",
+    ]
+    .iter()
+    .enumerate()
+    {
+        let name = format!("restored-{number}.md");
+        write(&p, &p.caller, 90, &name, "core\n").await;
+        // Changes of a graph have milliseconds in a folder.
+        tokio::time::sleep(std::time::Duration::from_millis(3)).await;
+        let begin = versions(&p, &name).await[0].at;
+        let since = begin.checked_add(jiff::SignedDuration::from_millis(2)).unwrap();
+        for (at, word) in steps.split(' ').enumerate() {
+            // Each in a session of its own, or all in one.
+            let session = if number % 2 == 0 { 100 + at as u128 } else { 99 };
+            step(&p, session, &name, since, word).await;
+            if word == "U" {
+                assert_eq!(p.text(&name).await.as_deref(), Some("core\n"), "{steps}, step {at}");
+            }
+        }
+    }
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use memory_bank_core::caller::{Caller, Right};
 use memory_bank_core::error::GraphError;
 use memory_bank_core::history::{ChainQuery, Subject, VersionQuery};
@@ -15,7 +16,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
 
-use crate::undo::{delete, rename, request, run, versions, write};
+use crate::undo::{delete, rename, request, restore, run, versions, write};
 use crate::undo_graph::{entity, named, shown, sorted, within};
 use crate::{Project, path};
 
@@ -35,6 +36,8 @@ enum Step {
     Delete(u8),
     Restore(u8, u8),
     Undo(u8),
+    /// Takes back all that the caller has changed so far.
+    UndoOwn,
     Graph(GraphStep),
 }
 
@@ -76,6 +79,7 @@ fn steps() -> impl Strategy<Value = Vec<Vec<Step>>> {
         2 => name().prop_map(Step::Delete),
         2 => (name(), any::<u8>()).prop_map(|(name, version)| Step::Restore(name, version)),
         2 => any::<u8>().prop_map(Step::Undo),
+        1 => Just(Step::UndoOwn),
         8 => graph_step().prop_map(Step::Graph),
     ];
     proptest::collection::vec(proptest::collection::vec(step, 1..4), 1..6)
@@ -86,6 +90,7 @@ struct Sequence<'p> {
     p: &'p Project,
     folder: String,
     first: u128,
+    start: Timestamp,
     /// The texts of all versions, by document and number.
     texts: BTreeMap<(String, i64), Option<String>>,
 }
@@ -194,6 +199,11 @@ impl Sequence<'_> {
                 let of = self.first + u128::from(*of) % (session as u128 + 1);
                 self.undo(caller, &request(of, number)).await;
             }
+            Step::UndoOwn => {
+                let by = Some(caller.user_name.clone());
+                let own = UndoRequest { session: None, by, since: Some(self.start), ..request(0, number) };
+                self.undo(caller, &own).await;
+            }
             Step::Delete(_) | Step::Reuse(..) => {}
             Step::Graph(step) => self.graph_step(caller, number, step).await,
         }
@@ -280,8 +290,10 @@ impl Sequence<'_> {
         let Ok(page) = self.p.bank.list_versions(caller, &query).await else { return };
         let version = &page.versions[usize::from(version) % page.versions.len()];
         let read = self.p.bank.read_version(caller, &name, version.number).await.unwrap();
-        if let Some(text) = read.text {
-            self.write(caller, number, name.as_str(), &text).await;
+        if let Some(text) = read.text
+            && self.is_possible(name.as_str(), None).await
+        {
+            restore(self.p, caller, number, name.as_str(), &text).await;
         }
     }
 
@@ -332,12 +344,12 @@ impl Sequence<'_> {
 
 async fn run_sequence(p: &Project, case: u128, sessions: &[Vec<Step>]) {
     let first = (case + 1) * 1000;
-    let mut sequence = Sequence { p, folder: format!("case-{case}"), first, texts: BTreeMap::new() };
     write(p, &p.caller, first + 999, &format!("begin-{case}.md"), "").await;
     // Changes of a graph have milliseconds in a folder.
     tokio::time::sleep(Duration::from_millis(3)).await;
     let begin = versions(p, &format!("begin-{case}.md")).await[0].at;
     let start = begin.checked_add(jiff::SignedDuration::from_millis(2)).unwrap();
+    let mut sequence = Sequence { p, folder: format!("case-{case}"), first, start, texts: BTreeMap::new() };
     let mut before = Vec::new();
     for (session, steps) in sessions.iter().enumerate() {
         before.push(sequence.state().await);

@@ -87,10 +87,12 @@ impl DocumentStore for FolderBank {
     async fn content_at(
         &self,
         _caller: &Caller,
-        _path: &DocumentPath,
+        path: &DocumentPath,
         etag: &Etag,
     ) -> Result<Option<String>, StoreError> {
-        Ok(self.recent_contents.find(etag))
+        let Some(text) = self.recent_contents.find(etag) else { return Ok(None) };
+        // Another process may have erased it since.
+        Ok(if self.may_show_former(path, etag).await? { Some(text) } else { None })
     }
 }
 

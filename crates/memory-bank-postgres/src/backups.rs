@@ -50,9 +50,6 @@ const PUT_DOCUMENTS: &str = "INSERT INTO public.documents AS d (project_id, path
     WHERE i.project_id = $1 AND i.backup_id = $2 AND i.kind = 'document' \
     ON CONFLICT (project_id, path) DO UPDATE SET content = excluded.content, etag = excluded.etag, \
     version = d.version + 1, updated_at = excluded.updated_at WHERE d.etag <> excluded.etag";
-pub(crate) const CLEAR_GRAPH: &str = "WITH present AS (SELECT count(*) AS n FROM public.graph_entities WHERE project_id = $1), \
-    gone AS (DELETE FROM public.graph_entities WHERE project_id = $1 RETURNING 1) \
-    SELECT app.must_be((SELECT count(*) FROM gone), (SELECT n FROM present))";
 const CLEAR_FILES: &str = "DELETE FROM app.files WHERE project_id = $1 AND kind = 'graph'";
 const PUT_FILES: &str = "INSERT INTO app.files (project_id, kind, path, content, modified_at) \
     SELECT $1, r.kind, r.path, r.content, r.modified_at \

@@ -28,6 +28,9 @@ const LIST: &str = "SELECT path, octet_length(content)::bigint, updated_at FROM 
     WHERE project_id = $1 ORDER BY path";
 const READ: &str =
     "SELECT path, content, version, updated_at, project_id FROM app.read_documents($1, $2, $3, $4, $5)";
+/// A row if the history of the document of a name has a text with this etag.
+const HAS_TEXT: &str = "SELECT version FROM app.document_versions \
+    WHERE project_id = $1 AND document_id = app.document_named($1, $2) AND (etag = $3 OR former_etag = $3) LIMIT 1";
 
 #[async_trait]
 impl DocumentStore for PostgresBank {
@@ -105,10 +108,20 @@ impl DocumentStore for PostgresBank {
     async fn content_at(
         &self,
         caller: &Caller,
-        _path: &DocumentPath,
+        path: &DocumentPath,
         etag: &Etag,
     ) -> Result<Option<String>, StoreError> {
-        Ok(self.database.recent_contents.find(&(caller.project, etag.clone())))
+        let Some(text) = self.database.recent_contents.find(&(caller.project, etag.clone())) else {
+            return Ok(None);
+        };
+        if !self.database.keeps_history {
+            return Ok(Some(text));
+        }
+        // Any server may have erased it since.
+        let (names, etag) = (names_of(std::slice::from_ref(path)), etag.as_str());
+        let rows =
+            self.database.read(caller, &[Query::new(HAS_TEXT, &[&caller.project.0, &names, &etag])]).await?;
+        Ok(if answer(&rows, 0).is_empty() { None } else { Some(text) })
     }
 }
 

@@ -233,6 +233,7 @@ impl HistoryStore for PostgresBank {
         }
         let rows = transaction.commit(&[Query::new(ERASE, &[&documents])]).await.map_err(StoreError::from)?;
         let erased: i64 = answer(&rows, 0).first().map_or(Ok(0), |row| column(row, 0))?;
+        self.database.recent_contents.forget(|(project, _)| *project == caller.project);
         Ok(u64::try_from(erased).unwrap_or_default())
     }
 }

@@ -3,19 +3,21 @@
 use crate::history::ChangeFacts;
 
 /// Which of these changes, newest first, are to be taken back: those that are `mine`, but neither what an undo took back that still
-/// holds, nor such an undo if it is `mine` itself. `is_restored_over`: whether the change at this place was taken back since by
-/// something that is no undo.
+/// holds, nor such an undo if it is `mine` itself. `restores`: whether the change at the first place, which is no undo, brought back
+/// the state before the change at the second place. Such an undo holds all the same if that change is taken back, too: now, or by a later undo.
 pub(crate) fn live<'c, C>(
     changes: &'c [C],
     facts: impl Fn(&'c C) -> ChangeFacts<'c>,
     mine: impl Fn(&'c C) -> bool,
-    is_restored_over: impl Fn(usize) -> bool,
+    restores: impl Fn(usize, usize) -> bool,
 ) -> Vec<bool> {
     let mut undone = vec![false; changes.len()];
     let mut live: Vec<bool> = changes.iter().map(&mine).collect();
     for (place, change) in changes.iter().enumerate() {
         let ChangeFacts { undoes: Some(mark), imported, .. } = facts(change) else { continue };
-        if undone.get(place).is_none_or(|undone| *undone) || is_restored_over(place) {
+        let stays = |newer: &usize| undone.get(*newer) == Some(&false) && live.get(*newer) == Some(&false);
+        let is_restored_over = (0..place).filter(stays).any(|newer| restores(newer, place));
+        if undone.get(place).is_none_or(|undone| *undone) || is_restored_over {
             continue;
         }
         let mut took_mine = false;

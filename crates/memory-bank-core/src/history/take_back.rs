@@ -38,8 +38,12 @@ pub struct TakenBack {
 /// The changes cannot be taken back.
 pub fn take_back(chain: &Chain, mine: &dyn Fn(&Version) -> bool) -> Result<TakenBack, Obstacle> {
     let is_mine = |link: &Link| mine(&link.version);
-    let live =
-        live(&chain.links, |link| link.version.facts(), is_mine, |place| is_restored_over(chain, place));
+    let live = live(
+        &chain.links,
+        |link| link.version.facts(),
+        is_mine,
+        |newer, place| restores(chain, newer, place),
+    );
     let versions = live.iter().filter(|is_live| **is_live).count();
     let Some(oldest) = live.iter().rposition(|is_live| *is_live) else {
         return Ok(TakenBack { document: chain.now(), versions });
@@ -72,14 +76,12 @@ pub fn take_back(chain: &Chain, mine: &dyn Fn(&Version) -> bool) -> Result<Taken
 
 /// Whether a newer version that is no undo brought back the document as it was before the version at this place: a restore, or a
 /// change of the session that made this version.
-fn is_restored_over(chain: &Chain, place: usize) -> bool {
-    let Some(link) = chain.links.get(place) else { return false };
-    let is_own =
-        |newer: &Link| newer.version.session.is_some() && newer.version.session == link.version.session;
-    let restores = |newer: &&Link| {
-        newer.version.undoes.is_none() && (newer.version.kind == VersionKind::Restored || is_own(newer))
-    };
-    chain.links.iter().take(place).filter(restores).any(|newer| newer.after() == link.before())
+fn restores(chain: &Chain, newer: usize, place: usize) -> bool {
+    let (Some(newer), Some(link)) = (chain.links.get(newer), chain.links.get(place)) else { return false };
+    let is_own = newer.version.session.is_some() && newer.version.session == link.version.session;
+    newer.version.undoes.is_none()
+        && (newer.version.kind == VersionKind::Restored || is_own)
+        && newer.after() == link.before()
 }
 
 /// The current document without the change from `before` to `after`.

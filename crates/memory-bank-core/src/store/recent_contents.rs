@@ -53,6 +53,19 @@ impl<K: Eq + Hash + Clone> RecentContents<K> {
         }
     }
 
+    /// Drops the texts whose keys are of this kind, such as those of a project whose history was erased.
+    pub fn forget(&self, is_of: impl Fn(&K) -> bool) {
+        let mut entries = self.entries.lock();
+        entries.oldest_first.retain(|key| !is_of(key));
+        let mut freed = 0;
+        entries.texts.retain(|key, text| {
+            let stays = !is_of(key);
+            freed += if stays { 0 } else { text.len() + OVERHEAD_BYTES };
+            stays
+        });
+        entries.bytes -= freed;
+    }
+
     /// The text of this key, if it is still cached.
     pub fn find(&self, key: &K) -> Option<String> {
         let entries = self.entries.lock();
@@ -85,6 +98,21 @@ mod tests {
         assert_eq!(recent.find(&0), None);
         assert_eq!(recent.find(&most).as_deref(), Some(""));
         assert_eq!(recent.entries.lock().texts.len(), most);
+    }
+
+    #[test]
+    fn forgotten_texts_make_room_and_others_stay() {
+        let recent = RecentContents::default();
+        for key in 0..4 {
+            recent.keep(&key, "text");
+        }
+        recent.forget(|key| key % 2 == 0);
+        assert_eq!(
+            (0..4).map(|key| recent.find(&key).is_some()).collect::<Vec<_>>(),
+            [false, true, false, true]
+        );
+        let entries = recent.entries.lock();
+        assert_eq!((entries.bytes, entries.oldest_first.len()), (2 * ("text".len() + OVERHEAD_BYTES), 2));
     }
 
     #[test]

@@ -3,12 +3,15 @@
 use std::io;
 use std::path::Path;
 
-use cap_std::fs::{File, OpenOptions};
+use cap_std::fs::{File, Metadata, OpenOptions};
 use jiff::Timestamp;
 
 use crate::dir::names::{HISTORY, INTERNAL, STAGE};
 use crate::dir::{BankDir, FileStamp};
 use crate::system;
+
+/// The most things that are set aside from one place.
+const MAX_SET_ASIDE: u32 = 100;
 
 impl BankDir {
     /// Makes the server's own folder, with a note to git to leave it alone.
@@ -51,15 +54,20 @@ impl BankDir {
         self.open_found(&path, &mut options).map(File::into_std)
     }
 
-    /// Opens a file of the history, making it and its folder if `create`, for its owner alone. Follows no link.
+    /// Opens a file of the history, making it and its folder if `create`, for its owner alone: what is no file or folder there, as a
+    /// repository may bring it along, is set aside then. Follows no link.
     ///
     /// # Errors
     /// It cannot be opened, or it or the folder is something else.
     pub(crate) fn open_history(&self, name: &str, create: bool) -> io::Result<std::fs::File> {
-        if create && self.dir.symlink_metadata(HISTORY).is_err() {
-            self.prepare_internal()?;
-            self.dir.create_dir(HISTORY)?;
-            self.sync(Path::new(INTERNAL))?;
+        if create {
+            self.set_aside_unless(Path::new(HISTORY), Metadata::is_dir)?;
+            if self.dir.symlink_metadata(HISTORY).is_err() {
+                self.prepare_internal()?;
+                self.dir.create_dir(HISTORY)?;
+                self.sync(Path::new(INTERNAL))?;
+            }
+            self.set_aside_unless(&Path::new(HISTORY).join(name), Metadata::is_file)?;
         }
         self.check_own_folder(Path::new(INTERNAL))?;
         self.check_own_folder(Path::new(HISTORY))?;
@@ -70,6 +78,39 @@ impl BankDir {
             system::private(&mut options);
         }
         self.open_found(&Path::new(HISTORY).join(name), &mut options).map(File::into_std)
+    }
+
+    /// A file of the history to be read, if there is a regular file of this name.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub(crate) fn find_history(&self, name: &str) -> io::Result<Option<std::fs::File>> {
+        match self.dir.symlink_metadata(Path::new(HISTORY).join(name)) {
+            Ok(metadata) if metadata.is_file() => {}
+            _ => return Ok(None),
+        }
+        match self.open_history(name, false) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            file => file.map(Some),
+        }
+    }
+
+    /// Gives another name to what is not of this kind.
+    fn set_aside_unless(&self, path: &Path, is_right: impl Fn(&Metadata) -> bool) -> io::Result<()> {
+        let Ok(metadata) = self.dir.symlink_metadata(path) else { return Ok(()) };
+        if is_right(&metadata) {
+            return Ok(());
+        }
+        self.check_own_folder(Path::new(INTERNAL))?;
+        let plain = path.to_string_lossy();
+        let mut free = (0..MAX_SET_ASIDE)
+            .map(|number| format!("{plain}.foreign-{number}"))
+            .filter(|name| self.dir.symlink_metadata(name).is_err());
+        let free = free
+            .next()
+            .ok_or_else(|| io::Error::other(format!("too much stands in the place of `{plain}`")))?;
+        tracing::warn!(%plain, free, "something else was in the place of the history and was renamed");
+        self.dir.rename(path, &self.dir, free)
     }
 
     /// The names and sizes of the files of the history with this ending, of at most `most` files, in no order; none without the
@@ -118,6 +159,7 @@ impl BankDir {
 
     /// Replaces a file of the history atomically.
     pub(crate) fn replace_history(&self, name: &str, content: &[u8]) -> io::Result<()> {
+        self.set_aside_unless(&Path::new(HISTORY).join(name), Metadata::is_file)?;
         self.replace_own(&format!("{HISTORY}/{name}"), content)
     }
 }

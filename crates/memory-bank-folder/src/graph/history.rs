@@ -1,7 +1,7 @@
 //! The history of the graph of a folder: lists of changes, an entity as it was, its restore and its erasure.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
@@ -279,10 +279,18 @@ struct Found {
 fn chain(source: &Source<'_>, entity: &EntityRef, number: i64) -> Result<EntityChain, GraphHistoryError> {
     let Entity { id, name, .. } = entity_named(source, entity)?;
     let (mut changes, mut exists, mut origin) = (VecDeque::new(), number <= 0, Origin::Own);
+    let mut foreign: HashMap<String, GraphItem> = HashMap::new();
     let replayed = source.replay(&mut |change| {
         if is_of(&change, &id) {
             if change.number == number {
-                (exists, origin) = (true, change.origin);
+                // A number that a planted file repeats means the foreign change, too.
+                origin = if exists && origin == Origin::Foreign { origin } else { change.origin };
+                exists = true;
+            }
+            if change.origin == Origin::Foreign
+                && let Some(item) = &change.after
+            {
+                foreign.insert(change.id.clone(), item.clone());
             }
             if change.number > number && changes.len() <= limits::GRAPH_CHAIN_CHANGES {
                 changes.push_front(change);
@@ -295,7 +303,13 @@ fn chain(source: &Source<'_>, entity: &EntityRef, number: i64) -> Result<EntityC
     if changes.len() > limits::GRAPH_CHAIN_CHANGES {
         return Err(GraphHistoryError::TooMany { entity: name });
     }
-    Ok(EntityChain { now: EntitySnapshot::of(&replayed.state, &id), changes: changes.into(), origin })
+    let mut chain =
+        EntityChain { now: EntitySnapshot::of(&replayed.state, &id), changes: changes.into(), origin };
+    // What only others' lines have, and is not in the graph now, comes back on request alone, whatever version names it.
+    if chain.start().beyond(&chain.now).any(|item| foreign.get(item.id()) == Some(item)) {
+        chain.origin = Origin::Foreign;
+    }
+    Ok(chain)
 }
 
 /// The graph now, or at a time: present items that existed then, and items that were deleted since.

@@ -70,11 +70,8 @@ impl LineSeal {
     /// The seal of a bank that has one. Blocks.
     pub(crate) fn of_bank(dir: &BankDir, key: &Seal) -> io::Result<Option<Self>> {
         let mut bytes = Vec::new();
-        match dir.open_history(ID_FILE, false) {
-            Ok(file) => file.take(2 * ID_BYTES as u64 + 1).read_to_end(&mut bytes)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        };
+        let Some(file) = dir.find_history(ID_FILE)? else { return Ok(None) };
+        file.take(2 * ID_BYTES as u64 + 1).read_to_end(&mut bytes)?;
         let Some((id, seal)) = bytes.split_first_chunk::<ID_BYTES>() else { return Ok(None) };
         let is_own = *seal == Self::seal_of_id(key, id);
         Ok(is_own.then(|| Self { key: key.clone(), bank: *id }))

@@ -122,11 +122,8 @@ pub(super) fn record(dir: &BankDir, number: i64, state: &[u8]) -> io::Result<()>
 /// The number at which the log begins; none if the log is not the one that the last compaction made.
 fn recorded(dir: &BankDir) -> io::Result<Option<i64>> {
     let mut text = Vec::new();
-    match dir.open_history(RECORD, false) {
-        Ok(file) => file.take(RECORD_BYTES).read_to_end(&mut text)?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
+    let Some(file) = dir.find_history(RECORD)? else { return Ok(None) };
+    file.take(RECORD_BYTES).read_to_end(&mut text)?;
     let Ok(record) = serde_json::from_slice::<Record>(&text) else { return Ok(None) };
     let mut state = open_log(dir)?.take(record.bytes);
     let mut hash = Sha256::new();

@@ -40,11 +40,8 @@ pub(crate) fn seal_for_writing(dir: &BankDir, key: &Seal, entropy: &dyn Entropy)
 
 fn is_marked(dir: &BankDir, mark: &[u8; SEAL]) -> io::Result<bool> {
     let mut found = Vec::new();
-    match dir.open_history(FILE, false) {
-        Ok(file) => io::Read::read_to_end(&mut io::Read::take(file, 2 * SEAL as u64), &mut found)?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        Err(error) => return Err(error),
-    };
+    let Some(file) = dir.find_history(FILE)? else { return Ok(false) };
+    io::Read::read_to_end(&mut io::Read::take(file, 2 * SEAL as u64), &mut found)?;
     Ok(found == mark)
 }
 

@@ -2,18 +2,45 @@
 
 use std::collections::BTreeSet;
 
-use memory_bank_core::document::DocumentPath;
+use memory_bank_core::document::{DocumentPath, Etag};
 use memory_bank_core::error::StoreError;
 use memory_bank_core::store::HistoryError;
 use uuid::Uuid;
 
+use crate::bank::FolderBank;
 use crate::dir::BankDir;
 use crate::documents::name_on_disk;
 use crate::history::changes::{self, Writer};
 use crate::history::file::HistoryFile;
 use crate::history::record::{Kind, Record, put};
 use crate::history::timeline::{FollowBounds, Timeline};
+use crate::lock::blocking;
 use crate::search::Seal;
+
+impl FolderBank {
+    /// Whether a former text of a document may be shown: the history has it, or there is none to erase from.
+    pub(crate) async fn may_show_former(&self, path: &DocumentPath, etag: &Etag) -> Result<bool, StoreError> {
+        if !self.history.is_kept() {
+            return Ok(true);
+        }
+        let (root, history) = (self.root().clone(), self.history.clone());
+        let (path, etag) = (path.clone(), etag.as_str().to_owned());
+        blocking(move || {
+            let dir = root.open().map_err(StoreError::io("cannot open the memory bank"))?;
+            let Some(seal) = history.seal_to_read(&dir) else { return Ok(true) };
+            let path = name_on_disk(&dir, &path);
+            if HistoryFile::open(&dir, &path, Some(&seal), false).map_err(changes::cannot())?.end == 0 {
+                return Ok(true);
+            }
+            let timeline = Timeline::of(&dir, &path, Some(&seal))?;
+            let has = |etags: [&Option<String>; 2]| etags.into_iter().flatten().any(|known| *known == etag);
+            Ok(timeline.is_some_and(|timeline| {
+                timeline.records.iter().any(|record| has([&record.facts.before, &record.facts.after]))
+            }))
+        })
+        .await
+    }
+}
 
 /// The versions of the document that has this name, or that had it last, then those of deleted documents that had it before.
 pub(super) fn timelines_of(

@@ -454,6 +454,7 @@ impl HistoryStore for FolderBank {
             erased.ok_or(HistoryError::NoDocument(path))
         })
         .await
+        .inspect(|_| self.recent_contents.forget(|_| true))
     }
 }
 

@@ -27,11 +27,8 @@ impl SeenNames {
     /// The documents of the last comparison. Without the seal of this user there are none. Blocks.
     pub(super) fn read(dir: &BankDir, seal: &Seal) -> Result<Self, StoreError> {
         let mut bytes = Vec::new();
-        match dir.open_history(FILE, false) {
-            Ok(file) => file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(cannot())?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
-            Err(error) => return Err(cannot()(error)),
-        };
+        let Some(file) = dir.find_history(FILE).map_err(cannot())? else { return Ok(Self::default()) };
+        file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(cannot())?;
         let Some((sealed, names)) = bytes.split_first_chunk::<SEAL>() else { return Ok(Self::default()) };
         if bytes.len() > MAX_BYTES || *sealed != seal_of(seal, names) {
             return Ok(Self::default());

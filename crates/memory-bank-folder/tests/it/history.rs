@@ -392,10 +392,10 @@ async fn a_link_in_place_of_the_history_is_not_followed() {
     write(&kept.bank, "a.md", "one\n").await;
     assert_eq!(std::fs::read_dir(&elsewhere).unwrap().count(), 0);
     assert_eq!(std::fs::read_to_string(document(&kept, "a.md")).unwrap(), "one\n");
-    let query = Subject::Document(name("a.md"));
-    let query = VersionQuery { subject: query, since: None, until: None, by: None, after: None, limit: 10 };
-    let error = kept.bank.list_versions(&caller(), &query).await.unwrap_err().to_string();
-    assert!(error.contains("history"), "{error}");
+    // The history is beside it.
+    write(&kept.bank, "a.md", "two\n").await;
+    assert_eq!(texts(&kept.bank, "a.md").await, some(&["one\n", "two\n"]));
+    assert_eq!(std::fs::read_dir(&elsewhere).unwrap().count(), 0);
 
     let kept = self::kept();
     write(&kept.bank, "a.md", "one\n").await;

@@ -3,7 +3,7 @@
 use memory_bank_core::graph::history::{GraphChangeQuery, GraphSubject, Origin};
 use memory_bank_core::history::VersionKind;
 use memory_bank_core::store::{
-    EntityDraft, EntityRef, GraphHistoryStore as _, GraphStore as _, UndoRequest, undo,
+    EntityDraft, EntityRef, GraphHistoryStore as _, GraphStore as _, ObservationDraft, UndoRequest, undo,
 };
 use memory_bank_folder::FolderBank;
 use tempfile::TempDir;
@@ -174,4 +174,64 @@ async fn a_sealed_record_that_is_repeated_hides_no_later_version() {
 
 fn document(kept: &crate::history::Kept) -> std::path::PathBuf {
     crate::history::document(kept, "a.md")
+}
+
+#[tokio::test]
+async fn folders_in_the_places_of_the_historys_files_do_not_turn_it_off() {
+    for planted in ["records.id", "seen.json", "graph-seal.id", "graph-log.json"] {
+        let kept = kept();
+        let history = kept.root.path().join("memory-bank/.mbmcp/history");
+        std::fs::create_dir_all(history.join(planted).join("x")).unwrap();
+        write(&kept.bank, "a.md", "one\n").await;
+        write(&kept.bank, "a.md", "two\n").await;
+        assert_eq!(texts(&kept.bank, "a.md").await, some(&["one\n", "two\n"]), "{planted}");
+        let bank = open(kept.root.path(), "state");
+        let own = versions(&bank, "a.md").await;
+        assert!(own.iter().all(|(version, _)| version.kind != VersionKind::Foreign), "{planted}: {own:?}");
+    }
+    // In the place of the folder, or of the versions of a document.
+    let kept = kept();
+    let internal = kept.root.path().join("memory-bank/.mbmcp");
+    std::fs::create_dir_all(&internal).unwrap();
+    std::fs::write(internal.join("history"), "x").unwrap();
+    write(&kept.bank, "a.md", "one\n").await;
+    let versions = file(&kept);
+    std::fs::remove_file(&versions).unwrap();
+    std::fs::create_dir_all(versions.join("x")).unwrap();
+    write(&kept.bank, "a.md", "two\n").await;
+    assert_eq!(texts(&kept.bank, "a.md").await, some(&["one\n", "two\n"]));
+}
+
+#[tokio::test]
+async fn a_planted_segment_brings_no_fact_back_by_the_number_of_an_own_change() {
+    for planted in ["0", "1", "2"].map(|number| format!("graph-{number:0>15}.imported.jsonl")) {
+        let kept = kept();
+        entity(&kept.bank, "New", "1").await;
+        let new = EntityRef("New".into());
+        let fact = |text: &str| ObservationDraft { text: text.into(), ..ObservationDraft::default() };
+        kept.bank.add_observation(&caller(), &new, fact("good one")).await.unwrap();
+        kept.bank.compact(&caller()).await.unwrap();
+        kept.bank.add_observation(&caller(), &new, fact("good two")).await.unwrap();
+        let id = kept.bank.entity_chain(&caller(), &new, 0).await.unwrap().now.id;
+        let at = "2026-11-01T00:00:00Z";
+        let mut lines = vec![
+            serde_json::json!({"type": "memory_bank_graph", "source": "memory-bank-mcp", "version": "1"}),
+            serde_json::json!({"type": "entity_upsert", "ts": at, "number": 1, "key": "k",
+                "entity": {"id": id, "name": "New", "entityType": "thing", "createdAt": at, "updatedAt": at}}),
+        ];
+        for number in 2..5 {
+            let evil = serde_json::json!({"id": format!("obs_EVILEVIL000{number}"), "entityId": id, "text": "evil", "timestamp": at});
+            lines.push(serde_json::json!({"type": "observation_add", "ts": at, "number": number, "key": "k", "observation": evil}));
+        }
+        let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        std::fs::write(kept.root.path().join("memory-bank/.mbmcp/history").join(&planted), text).unwrap();
+        let bank = open(kept.root.path(), "state");
+        let now = bank.entity_chain(&caller(), &new, 0).await.unwrap().now;
+        assert!(now.observations().iter().all(|one| one.text.starts_with("good")), "{planted}");
+        for number in 1..10 {
+            let Ok(chain) = bank.entity_chain(&caller(), &new, number).await else { continue };
+            let has_evil = chain.start().observations().iter().any(|one| one.text == "evil");
+            assert!(!has_evil || chain.origin == Origin::Foreign, "{planted}: {number}");
+        }
+    }
 }

@@ -18,7 +18,7 @@ use super::read::{FILES, side_files};
 use super::timeouts::LONG_TIMEOUTS;
 use super::write::{put_documents, put_files, put_items};
 use crate::audit::{OperatorAction, RECORD_ACTION};
-use crate::backups::{CLEAR_GRAPH, COPY, CREATE, copying, creating};
+use crate::backups::{COPY, CREATE, copying, creating};
 use crate::bank::PostgresBank;
 use crate::column::{answer, column};
 use crate::documents::versions::{SET_CHANGE, SettingOfChange};
@@ -204,6 +204,7 @@ impl Import {
         }
         if self.onto == Onto::Replace {
             self.remove_all_but(&coming).await?;
+            self.remove_graph_but(&copy.bank).await?;
         }
         let stay = if self.onto == Onto::Replace { 0 } else { self.present.len() };
         let after =
@@ -235,20 +236,15 @@ impl Import {
         Ok(())
     }
 
-    /// Removes the graph, the files, and the documents that the source does not contain.
+    /// Removes the files, and the documents that the source does not contain.
     async fn remove_all_but(&mut self, coming: &BTreeMap<&str, &str>) -> Result<(), TransferError> {
         let project = self.caller.project.0;
         let removed: Vec<&str> =
             self.present.keys().map(String::as_str).filter(|path| !coming.contains_key(path)).collect();
         self.done.removed = removed.len();
         let files = i64::try_from(self.side.len()).unwrap_or(i64::MAX);
-        let (one, remove, clear): ([Value<'_>; 1], [Value<'_>; 2], [Value<'_>; 2]) =
-            ([&project], [&project, &removed], [&project, &files]);
-        let clearing = [
-            Query::new(CLEAR_GRAPH, &one),
-            Query::new(REMOVE_DOCUMENTS, &remove),
-            Query::new(REMOVE_FILES, &clear),
-        ];
+        let (remove, clear): ([Value<'_>; 2], [Value<'_>; 2]) = ([&project, &removed], [&project, &files]);
+        let clearing = [Query::new(REMOVE_DOCUMENTS, &remove), Query::new(REMOVE_FILES, &clear)];
         self.transaction.run(&clearing).await?;
         self.side.clear();
         Ok(())

@@ -9,6 +9,7 @@ mod history;
 mod import;
 mod imported_history;
 mod read;
+mod replace_graph;
 pub(crate) mod timeouts;
 mod write;
 

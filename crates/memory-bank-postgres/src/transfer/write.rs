@@ -26,14 +26,18 @@ const PUT_DOCUMENTS: &str = "INSERT INTO public.documents AS d (project_id, path
     FROM unnest($2::text[], $3::text[], $4::text[], $5::timestamptz[]) AS u (path, content, etag, at) \
     ON CONFLICT (project_id, path) DO UPDATE SET content = excluded.content, etag = excluded.etag, \
     version = d.version + 1, updated_at = excluded.updated_at WHERE d.etag <> excluded.etag";
-const PUT_ENTITIES: &str = "INSERT INTO public.graph_entities \
+// A row that is the same is not written: it would be a change in the history. Times have milliseconds in a copy.
+const PUT_ENTITIES: &str = "INSERT INTO public.graph_entities AS o \
     (project_id, id, name, name_key, entity_type, attrs, created_at, updated_at) \
     SELECT $1, u.id, u.name, u.name_key, u.entity_type, u.attrs::json, u.created_at, u.updated_at \
     FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $8::timestamptz[]) \
     WITH ORDINALITY AS u (id, name, name_key, entity_type, attrs, created_at, updated_at, n) ORDER BY u.n \
     ON CONFLICT (project_id, id) DO UPDATE SET name = excluded.name, name_key = excluded.name_key, \
-    entity_type = excluded.entity_type, attrs = excluded.attrs, created_at = excluded.created_at, updated_at = excluded.updated_at";
-const PUT_OBSERVATIONS: &str = "INSERT INTO public.graph_observations \
+    entity_type = excluded.entity_type, attrs = excluded.attrs, created_at = excluded.created_at, updated_at = excluded.updated_at \
+    WHERE (o.name, o.entity_type, o.attrs::text, date_trunc('milliseconds', o.created_at), date_trunc('milliseconds', o.updated_at)) \
+      IS DISTINCT FROM (excluded.name, excluded.entity_type, excluded.attrs::text, \
+        date_trunc('milliseconds', excluded.created_at), date_trunc('milliseconds', excluded.updated_at))";
+const PUT_OBSERVATIONS: &str = "INSERT INTO public.graph_observations AS o \
     (project_id, id, entity_id, content, source, \"timestamp\", at, bounds, starts_at, ends_at, supersedes) \
     SELECT $1, u.id, u.entity_id, u.content, u.source::json, u.stamp, u.at, u.bounds::json, u.starts_at, u.ends_at, \
     CASE WHEN (u.bounds::json)->'supersedes' IS NOT NULL \
@@ -42,14 +46,19 @@ const PUT_OBSERVATIONS: &str = "INSERT INTO public.graph_observations \
     WITH ORDINALITY AS u (id, entity_id, content, source, stamp, at, bounds, starts_at, ends_at, n) ORDER BY u.n \
     ON CONFLICT (project_id, id) DO UPDATE SET entity_id = excluded.entity_id, content = excluded.content, \
     source = excluded.source, \"timestamp\" = excluded.\"timestamp\", at = excluded.at, bounds = excluded.bounds, \
-    starts_at = excluded.starts_at, ends_at = excluded.ends_at, supersedes = excluded.supersedes";
-const PUT_RELATIONS: &str = "INSERT INTO public.graph_relations \
+    starts_at = excluded.starts_at, ends_at = excluded.ends_at, supersedes = excluded.supersedes \
+    WHERE (o.entity_id, o.content, o.source::text, o.\"timestamp\", o.at, o.bounds::text) \
+      IS DISTINCT FROM (excluded.entity_id, excluded.content, excluded.source::text, excluded.\"timestamp\", excluded.at, excluded.bounds::text)";
+const PUT_RELATIONS: &str = "INSERT INTO public.graph_relations AS o \
     (project_id, id, from_entity_id, to_entity_id, relation_type, created_at) \
     SELECT $1, u.id, u.from_id, u.to_id, u.relation_type, u.created_at \
     FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[]) \
     WITH ORDINALITY AS u (id, from_id, to_id, relation_type, created_at, n) ORDER BY u.n \
     ON CONFLICT (project_id, id) DO UPDATE SET from_entity_id = excluded.from_entity_id, \
-    to_entity_id = excluded.to_entity_id, relation_type = excluded.relation_type, created_at = excluded.created_at";
+    to_entity_id = excluded.to_entity_id, relation_type = excluded.relation_type, created_at = excluded.created_at \
+    WHERE (o.from_entity_id, o.to_entity_id, o.relation_type, date_trunc('milliseconds', o.created_at)) \
+      IS DISTINCT FROM (excluded.from_entity_id, excluded.to_entity_id, excluded.relation_type, \
+        date_trunc('milliseconds', excluded.created_at))";
 const PUT_FILES: &str = "INSERT INTO app.files (project_id, kind, path, content, modified_at) \
     SELECT $1, u.kind, u.path, u.content, u.at \
     FROM unnest($2::text[], $3::text[], $4::bytea[], $5::timestamptz[]) AS u (kind, path, content, at) \
@@ -271,11 +280,12 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// The facts whose entity exists; others cannot be rows and are stored beside them.
-fn facts(bank: &BankCopy) -> Vec<&Observation> {
+pub(super) fn facts(bank: &BankCopy) -> Vec<&Observation> {
     bank.graph.observations().filter(|one| bank.graph.entity(&one.entity_id).is_some()).collect()
 }
 
-fn edges(bank: &BankCopy) -> Vec<&Relation> {
+/// The relations whose entities exist.
+pub(super) fn edges(bank: &BankCopy) -> Vec<&Relation> {
     let is_there = |id: &str| bank.graph.entity(id).is_some();
     bank.graph.relations().filter(|one| is_there(&one.from_id) && is_there(&one.to_id)).collect()
 }

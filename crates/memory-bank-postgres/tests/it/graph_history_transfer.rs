@@ -155,6 +155,39 @@ async fn the_history_of_the_graph_goes_on_after_a_transfer_and_an_editor_undoes_
 }
 
 #[tokio::test]
+async fn a_replacement_changes_in_the_graph_only_what_differs() {
+    let (bench, place) = (Bench::new().await, Place::new());
+    let (bank, alice) = (bench.bank(), bench.tenant("alice", "a").await);
+    let bob = bench.member("bob", "a", Role::Editor).await;
+    for name in ["Api", "Db", "Cache"] {
+        entity(&bank, &bob, name, json!({"a": 1})).await;
+        fact(&bank, &bob, name, "one").await;
+    }
+    bank.link(&bob, &EntityRef("Api".into()), "uses", &EntityRef("Db".into())).await.unwrap();
+    place.export(&bank, &alice, "f").await;
+    let (graph, before) = (graph_of(&bank, &alice).await, changes(&bank, &alice).await.len());
+    place.import("f", &bank, &alice, Onto::Replace).await.unwrap();
+    assert_eq!(changes(&bank, &alice).await.len(), before, "{:#?}", changes(&bank, &alice).await);
+    // What was made, changed and removed since is as it was, and nothing else has a change.
+    entity(&bank, &alice, "New", json!({})).await;
+    entity(&bank, &alice, "Api", json!({"a": 2})).await;
+    fact(&bank, &alice, "Db", "two").await;
+    bank.delete_entity(&alice, &EntityRef("Cache".into())).await.unwrap();
+    let before = changes(&bank, &alice).await.len();
+    place.import("f", &bank, &alice, Onto::Replace).await.unwrap();
+    assert_eq!(graph_of(&bank, &alice).await, graph);
+    // New and the second fact go; Api changes back; Cache and its fact come back.
+    let all = changes(&bank, &alice).await;
+    assert_eq!(all.len() - before, 5, "{all:?}");
+    // What an editor made, and no replacement touched, is the editor's to take back.
+    let context = ChangeContext::of_tool("history");
+    let own = UndoRequest { by: Some("bob".to_owned()), context, ..UndoRequest::default() };
+    let of_db = UndoRequest { entity: Some(EntityRef("Db".into())), ..own };
+    let report = undo(&bank, &bob, &of_db).await.unwrap();
+    assert!(report.left_items.is_empty() && report.undone_items.len() >= 2, "{report:?}");
+}
+
+#[tokio::test]
 async fn a_graph_that_ever_changed_keeps_its_own_history() {
     let (bench, place) = (Bench::new().await, Place::new());
     let (bank, alice) = (bench.bank(), bench.tenant("alice", "a").await);

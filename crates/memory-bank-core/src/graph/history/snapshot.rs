@@ -48,6 +48,11 @@ impl EntitySnapshot {
         Self { names, ..Self::new(id, entity.into_iter().chain(observations).chain(relations)) }
     }
 
+    /// The items that the other snapshot of the entity does not have in this form.
+    pub fn beyond<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'a GraphItem> {
+        self.items.iter().filter(|(id, item)| other.items.get(*id) != Some(*item)).map(|(_, item)| item)
+    }
+
     /// The entity; `None` if it did not exist.
     #[must_use]
     pub fn entity(&self) -> Option<&Entity> {

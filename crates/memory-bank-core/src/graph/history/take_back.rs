@@ -38,7 +38,7 @@ pub fn take_back_item(
     changes: &[GraphChange],
     mine: &dyn Fn(&GraphChange) -> bool,
 ) -> Result<ItemTakenBack, ItemObstacle> {
-    let live = live(changes, GraphChange::facts, mine, |place| is_restored_over(changes, place));
+    let live = live(changes, GraphChange::facts, mine, |newer, place| restores(changes, newer, place));
     let count = live.iter().filter(|is_live| **is_live).count();
     let now = changes.first().and_then(|change| change.after.as_ref());
     let Some(oldest) = live.iter().rposition(|is_live| *is_live) else {
@@ -65,14 +65,12 @@ pub fn take_back_item(
 
 /// Whether a newer change that is no undo brought back the item as it was before the change at this place: a restore, or a change
 /// of the session that made this change.
-fn is_restored_over(changes: &[GraphChange], place: usize) -> bool {
-    let Some(change) = changes.get(place) else { return false };
-    let restores = |newer: &&GraphChange| {
-        let is_own = newer.session.is_some() && newer.session == change.session;
-        newer.undoes.is_none() && (is_own || newer.tool.as_deref() == Some(TOOL))
-    };
-    let is_back = |newer: &GraphChange| is_same_item(newer.after.as_ref(), change.before.as_ref());
-    changes.iter().take(place).filter(restores).any(is_back)
+fn restores(changes: &[GraphChange], newer: usize, place: usize) -> bool {
+    let (Some(newer), Some(change)) = (changes.get(newer), changes.get(place)) else { return false };
+    let is_own = newer.session.is_some() && newer.session == change.session;
+    newer.undoes.is_none()
+        && (is_own || newer.tool.as_deref() == Some(TOOL))
+        && is_same_item(newer.after.as_ref(), change.before.as_ref())
 }
 
 /// Whether two items are the same but for the time of an entity's last change.
