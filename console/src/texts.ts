@@ -226,6 +226,17 @@ export const texts = {
     isUndone: "Undone. It is as it was before.",
     notUndone: "This could not be undone; somebody may have changed it since. The changes below show who.",
     same: "The observation says this already.",
+    changedMeanwhile: (by: string | undefined, isOwn: boolean) =>
+      isOwn ? "You have changed this observation elsewhere meanwhile." : `${by ?? "Somebody else"} has changed this observation meanwhile.`,
+    endedMeanwhile: (by: string | undefined, isOwn: boolean) =>
+      isOwn ? "You have ended this observation elsewhere meanwhile." : by === undefined ? "This observation has ended meanwhile." : `${by} has ended this observation meanwhile.`,
+    yoursIsKept: "Your text is kept here. Choose which one holds.",
+    noLonger: "It does not hold any more.",
+    keepTheirs: "Keep theirs",
+    replaceTheirs: "Replace theirs by mine",
+    leaveEnded: "Leave it ended",
+    recordMine: "Record mine all the same",
+    waiting: "The server cannot be reached. Your correction is kept in this browser, and is sent as soon as the connection is back.",
     entities: "Entities",
     views: "Views of the graph",
     list: "List",
@@ -312,6 +323,7 @@ export const texts = {
       `${isOwn ? "You have changed this document elsewhere meanwhile." : `${by ?? "Somebody else"} has changed this document meanwhile.`} Your text is kept. Compare both now, or when you save.`,
     compare: "Compare both",
     deletedElsewhere: "This document was deleted meanwhile. Your text is kept here.",
+    saveAnew: "Save it as a new document",
     toDraft: "Continue with the draft",
     conflict: (by: string | undefined, isOwn: boolean) =>
       isOwn ? "You have changed this document elsewhere meanwhile" : `${by ?? "Somebody else"} has changed this document meanwhile`,
@@ -332,6 +344,7 @@ export const texts = {
   outbox: {
     saved: (name: string) => `${name} was saved, now that the server can be reached.`,
     refused: (name: string) => `${name} could not be saved as it is. Your text is kept:`,
+    correction: (name: string) => `The correction in “${name}”`,
     open: "look at it",
     close: "Close",
   },
@@ -505,7 +518,7 @@ export const texts = {
     close: "Close",
   },
 
-  time: { utc: (text: string) => `${text} UTC` },
+  time: { utc: (text: string) => `${text} UTC`, inUtc: "Times in UTC", toUtc: "Times in UTC", toLocal: "Local times" },
 
   errors: {
     heading: "This did not work",
