@@ -31,6 +31,8 @@ function placesOf(context: CanvasRenderingContext2D, { x, y, size }: Labelled, w
 }
 
 const colour = (paper: Paper): string => (paper.isDark ? "#e4e7eb" : "#1a1d21");
+/** A name is read also where it lies over nodes and edges. */
+const HALO = { light: "#ffffffd0", dark: "#1a1e24d0", width: 3 } as const;
 
 /** Draws the names of one picture, frame by frame. */
 export class Names {
@@ -52,6 +54,10 @@ export class Names {
     const place = placesOf(context, node, width, labelSize + GAP).find((one) => !this.#taken.some((other) => meet(other, boxOf(one))));
     if (place === undefined) return;
     this.#taken.push(boxOf(place));
+    context.lineJoin = "round";
+    context.lineWidth = HALO.width;
+    context.strokeStyle = this.paper.isDark ? HALO.dark : HALO.light;
+    context.strokeText(label, place.left, place.middle + labelSize / 3);
     context.fillStyle = colour(this.paper);
     context.fillText(label, place.left, place.middle + labelSize / 3);
   };
@@ -67,6 +73,7 @@ export class Names {
     const { left, middle } = place;
     context.fillStyle = this.paper.isDark ? "#232931" : "#ffffff";
     context.strokeStyle = this.paper.isDark ? "#7d8793" : "#767e89";
+    context.lineWidth = 1;
     context.beginPath();
     context.roundRect(left - 1, middle - labelSize, width + 2 * GAP + 2, 2 * labelSize, 4);
     context.fill();
