@@ -88,5 +88,5 @@ export function WrittenTime({ text }: { text: string }) {
 const BYTES = new Intl.NumberFormat(undefined, { maximumFractionDigits: 1 });
 
 export function size(bytes: number): string {
-  return bytes < 1000 ? `${bytes} B` : bytes < 1_000_000 ? `${BYTES.format(bytes / 1000)} kB` : `${BYTES.format(bytes / 1_000_000)} MB`;
+  return bytes < 1000 ? `${bytes} B` : bytes < 1_000_000 ? `${BYTES.format(bytes / 1000)} kB` : bytes < 1_000_000_000 ? `${BYTES.format(bytes / 1_000_000)} MB` : `${BYTES.format(bytes / 1_000_000_000)} GB`;
 }
