@@ -19,6 +19,7 @@ import { MayAdminister, MayWrite, PageHeading, Shown, Trouble, useLoaded } from 
 import { go, links, type PictureView, PROJECT_PARTS, type ProjectPart, type Route, useRoute } from "./router";
 import { texts } from "./texts";
 import { setTheme } from "./theme";
+import { InUtc, setUtc, useUtc } from "./time";
 
 function Page({ route, hasMembers }: { route: Route; hasMembers: boolean }) {
   switch (route.page) {
@@ -196,6 +197,7 @@ function Frame({ session, onSignOut }: { session: api.StoredSession; onSignOut: 
     return () => window.removeEventListener("keydown", key);
   }, []);
 
+  const inUtc = useUtc();
   const isOwner = found?.rights.includes("admin") === true;
   const hasMembers = found?.hasMembers !== false;
   const parts = useMemo<readonly ProjectPart[]>(() => (!isOwner ? [] : hasMembers ? PROJECT_PARTS : ["health"]), [isOwner, hasMembers]);
@@ -208,9 +210,10 @@ function Frame({ session, onSignOut }: { session: api.StoredSession; onSignOut: 
       { label: texts.theme.light, run: () => setTheme("light") },
       { label: texts.theme.dark, run: () => setTheme("dark") },
       { label: texts.theme.auto, run: () => setTheme("auto") },
+      { label: inUtc ? texts.time.toLocal : texts.time.toUtc, run: () => setUtc(!inUtc) },
       { label: texts.signOut, run: onSignOut },
     ],
-    [onSignOut, parts],
+    [onSignOut, parts, inUtc],
   );
   const section = route.page === "document" || route.page === "edit" || route.page === "blame" ? "documents" : route.page === "undo" || route.page === "sessions" ? "history" : route.page === "entity" || route.page === "picture" ? "graph" : route.page;
   return (
@@ -248,14 +251,19 @@ function Frame({ session, onSignOut }: { session: api.StoredSession; onSignOut: 
         <OutboxNotes route={route} />
         <MayWrite.Provider value={found?.rights.includes("write") === true}>
           <MayAdminister.Provider value={found?.rights.includes("admin") === true}>
-            <Boundary key={route.page}>
-              <Page route={route} hasMembers={found?.hasMembers !== false} />
-            </Boundary>
+            <InUtc.Provider value={inUtc}>
+              <Boundary key={route.page}>
+                <Page route={route} hasMembers={found?.hasMembers !== false} />
+              </Boundary>
+            </InUtc.Provider>
           </MayAdminister.Provider>
         </MayWrite.Provider>
       </main>
       <footer>
         <p class="quiet">{texts.signedInAs(session.user, role)}</p>
+        <button type="button" aria-pressed={inUtc} onClick={() => setUtc(!inUtc)}>
+          {texts.time.inUtc}
+        </button>
       </footer>
       {isOpen && <Palette commands={commands} onClose={close} />}
     </>

@@ -1,9 +1,11 @@
 // Texts that are not saved yet, in this browser: a closed tab or a lost connection loses nothing. Each editor of each tab has a
 // draft of its own, and a lock of the browser tells the other tabs that it is open.
 
-import { currentSession } from "./api";
+import { currentSession, type Observation } from "./api";
 
 const PREFIX = "memory-bank-console-draft ";
+/** Before the names of forms whose values are kept. */
+export const FORM_PREFIX = "memory-bank-console-form ";
 /** Where a tab remembers its draft of a document, for the page that is loaded again. */
 const OF_TAB = "memory-bank-console-draft-of-tab ";
 
@@ -14,6 +16,8 @@ export interface Draft {
   at?: number;
   /** Whether the user has saved it, and the server could not be reached. */
   isWaiting?: boolean;
+  /** The fact that it corrects, if it is of no document. */
+  fact?: { entity: string; name: string; observation: Observation };
 }
 
 /** A draft that no open editor has. */
@@ -98,6 +102,9 @@ function unlock(key: string): void {
   ending.set(key, gone);
   end();
 }
+
+/** Whether an editor of this tab has a draft. */
+export const isOpenHere = (key: string): boolean => held.has(key);
 
 /** The keys of the drafts that editors have open, in this tab and others. */
 async function openKeys(): Promise<Set<string>> {
@@ -197,6 +204,6 @@ export async function waitingDrafts(): Promise<LeftDraft[]> {
 
 /** Who signs out leaves nothing of the bank in the browser. */
 export function forgetDrafts(): void {
-  for (const key of Object.keys(localStorage)) if (key.startsWith(PREFIX)) localStorage.removeItem(key);
+  for (const key of Object.keys(localStorage)) if (key.startsWith(PREFIX) || key.startsWith(FORM_PREFIX)) localStorage.removeItem(key);
   for (const key of Object.keys(sessionStorage)) if (key.startsWith(OF_TAB)) sessionStorage.removeItem(key);
 }

@@ -88,10 +88,11 @@ export const texts = {
 
   search: {
     heading: "Search",
-    label: "Search the documents",
+    label: "Search the documents and the graph",
     hint: "Words in any order; “quotes” for phrases. Results appear as you type.",
     ended: "Show ended facts",
     none: (query: string) => `Nothing is found for “${query}”. Try fewer or other words.`,
+    inGraphOnly: (query: string) => `No document has “${query}”, but the graph has it:`,
     found: (count: number, more: boolean) => (more ? `The best ${count} results` : count === 1 ? "1 result" : `${count} results`),
     more: "Show more",
     unknown: (words: string) => `In no document: ${words}`,
@@ -226,6 +227,17 @@ export const texts = {
     isUndone: "Undone. It is as it was before.",
     notUndone: "This could not be undone; somebody may have changed it since. The changes below show who.",
     same: "The observation says this already.",
+    changedMeanwhile: (by: string | undefined, isOwn: boolean) =>
+      isOwn ? "You have changed this observation elsewhere meanwhile." : `${by ?? "Somebody else"} has changed this observation meanwhile.`,
+    endedMeanwhile: (by: string | undefined, isOwn: boolean) =>
+      isOwn ? "You have ended this observation elsewhere meanwhile." : by === undefined ? "This observation has ended meanwhile." : `${by} has ended this observation meanwhile.`,
+    yoursIsKept: "Your text is kept here. Choose which one holds.",
+    noLonger: "It does not hold any more.",
+    keepTheirs: "Keep theirs",
+    replaceTheirs: "Replace theirs by mine",
+    leaveEnded: "Leave it ended",
+    recordMine: "Record mine all the same",
+    waiting: "The server cannot be reached. Your correction is kept in this browser, and is sent as soon as the connection is back.",
     entities: "Entities",
     views: "Views of the graph",
     list: "List",
@@ -312,6 +324,7 @@ export const texts = {
       `${isOwn ? "You have changed this document elsewhere meanwhile." : `${by ?? "Somebody else"} has changed this document meanwhile.`} Your text is kept. Compare both now, or when you save.`,
     compare: "Compare both",
     deletedElsewhere: "This document was deleted meanwhile. Your text is kept here.",
+    saveAnew: "Save it as a new document",
     toDraft: "Continue with the draft",
     conflict: (by: string | undefined, isOwn: boolean) =>
       isOwn ? "You have changed this document elsewhere meanwhile" : `${by ?? "Somebody else"} has changed this document meanwhile`,
@@ -332,6 +345,7 @@ export const texts = {
   outbox: {
     saved: (name: string) => `${name} was saved, now that the server can be reached.`,
     refused: (name: string) => `${name} could not be saved as it is. Your text is kept:`,
+    correction: (name: string) => `The correction in “${name}”`,
     open: "look at it",
     close: "Close",
   },
@@ -446,6 +460,13 @@ export const texts = {
       "backup.restored": "restored a backup",
       "bank.imported": "imported documents",
       "bank.exported": "exported the bank",
+      "project.created": "created the project",
+      "project.renamed": "gave the project another name",
+      "project.backed_up": "made a backup of the project",
+      "project.restored": "restored the project",
+      "project.removed": "removed the project",
+      "user.created": "created a user",
+      "user.removed": "removed a user",
       "project.quota_set": "set the quota",
       "grant.created": "allowed an application",
       "grant.revoked": "took an application's access back",
@@ -467,7 +488,7 @@ export const texts = {
       sessions: "Open sessions of assistants, per project and per key",
       streams: "Open streams per key",
       keys: "Active keys",
-      members: "Members that owners add to",
+      members: "Members, as many as owners may add",
       audit: "Days that the audit log is kept",
       history: "Days that old versions are kept",
     },
@@ -505,7 +526,7 @@ export const texts = {
     close: "Close",
   },
 
-  time: { utc: (text: string) => `${text} UTC` },
+  time: { utc: (text: string) => `${text} UTC`, inUtc: "Times in UTC", toUtc: "Times in UTC", toLocal: "Local times" },
 
   errors: {
     heading: "This did not work",

@@ -1,6 +1,35 @@
-// Times: local on the screen, in UTC when the pointer or the focus is on them.
+// Times: local on the screen, with UTC where the pointer rests; or all in UTC, as the user has chosen in this browser.
 
+import { createContext } from "preact";
+import { useContext, useEffect, useState } from "preact/hooks";
 import { texts } from "./texts";
+
+const STORED = "memory-bank-console-time";
+const CHANGED = "console:time";
+
+/** Whether times are shown in UTC. */
+export const InUtc = createContext(false);
+
+const isUtc = (): boolean => localStorage.getItem(STORED) === "utc";
+
+export function setUtc(wanted: boolean): void {
+  if (wanted) localStorage.setItem(STORED, "utc");
+  else localStorage.removeItem(STORED);
+  window.dispatchEvent(new Event(CHANGED));
+}
+
+/** What the user has chosen, also in another tab. */
+export function useUtc(): boolean {
+  const [chosen, setChosen] = useState(isUtc);
+  useEffect(() => {
+    const update = () => setChosen(isUtc());
+    for (const name of [CHANGED, "storage"]) window.addEventListener(name, update);
+    return () => {
+      for (const name of [CHANGED, "storage"]) window.removeEventListener(name, update);
+    };
+  }, []);
+  return chosen;
+}
 
 const LONG = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 const RELATIVE = new Intl.RelativeTimeFormat(undefined, { numeric: "auto" });
@@ -18,11 +47,19 @@ function relative(at: Date): string | undefined {
   return RELATIVE.format(Math.round(seconds / size), unit);
 }
 
-/** A time; with `near`, how long ago it was if that is less than a week. */
+/** A time; with `near`, how long ago it was if that is less than a week, unless times are in UTC. */
 export function Time({ at, near = false }: { at: string; near?: boolean }) {
+  const inUtc = useContext(InUtc);
   const date = new Date(at);
   if (Number.isNaN(date.getTime())) return <span>{at}</span>;
   const utc = texts.time.utc(date.toISOString().slice(0, 16).replace("T", " "));
+  if (inUtc) {
+    return (
+      <time dateTime={at} title={LONG.format(date)}>
+        {utc}
+      </time>
+    );
+  }
   const text = (near ? relative(date) : undefined) ?? LONG.format(date);
   return (
     <time dateTime={at} title={near ? `${LONG.format(date)} · ${utc}` : utc}>
@@ -37,7 +74,10 @@ const EXACT = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyl
 export const exactTime = (at: string, withSeconds: boolean): string => (withSeconds ? EXACT : LONG).format(new Date(at));
 
 /** The same in UTC. */
-export const utcTime = (at: string): string => texts.time.utc(new Date(at).toISOString().slice(0, 19).replace("T", " "));
+export const utcTime = (at: string, withSeconds = true): string => texts.time.utc(new Date(at).toISOString().slice(0, withSeconds ? 19 : 16).replace("T", " "));
+
+/** Date and time of day as text, as the user has chosen. */
+export const shownTime = (at: string, withSeconds: boolean, inUtc: boolean): string => (inUtc ? utcTime : exactTime)(at, withSeconds);
 
 /** A time as documents write it, such as `2026-08-30 14:05:00 UTC`; any other text as it is. */
 export function WrittenTime({ text }: { text: string }) {
@@ -48,5 +88,5 @@ export function WrittenTime({ text }: { text: string }) {
 const BYTES = new Intl.NumberFormat(undefined, { maximumFractionDigits: 1 });
 
 export function size(bytes: number): string {
-  return bytes < 1000 ? `${bytes} B` : bytes < 1_000_000 ? `${BYTES.format(bytes / 1000)} kB` : `${BYTES.format(bytes / 1_000_000)} MB`;
+  return bytes < 1000 ? `${bytes} B` : bytes < 1_000_000 ? `${BYTES.format(bytes / 1000)} kB` : bytes < 1_000_000_000 ? `${BYTES.format(bytes / 1_000_000)} MB` : `${BYTES.format(bytes / 1_000_000_000)} GB`;
 }

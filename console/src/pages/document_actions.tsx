@@ -3,6 +3,7 @@
 import type { ComponentChildren } from "preact";
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import * as api from "../api";
+import { useKept } from "../forms";
 import { Trouble } from "../parts";
 import { go, links } from "../router";
 import { texts } from "../texts";
@@ -63,18 +64,23 @@ function Dialog({ heading, button, children, act, onClose }: DialogProps) {
 }
 
 function Rename({ found, onClose }: { found: api.DocumentView; onClose: () => void }) {
-  const [name, setName] = useState(found.name);
+  const { values, set, forget } = useKept(`rename ${found.name}`, { name: found.name });
+  const { name } = values;
+  const close = () => {
+    forget();
+    onClose();
+  };
   const act = async () => {
     const to = /\.(md|json)$/i.test(name.trim()) ? name.trim() : `${name.trim()}.md`;
     const renamed = await api.renameDocument(found.name, to, found.etag);
     lastRename = { from: found.name, to: renamed.name };
-    onClose();
+    close();
     go(links.document(renamed.name));
   };
   return (
-    <Dialog heading={t.renameHeading(found.name)} button={t.rename} act={act} onClose={onClose}>
+    <Dialog heading={t.renameHeading(found.name)} button={t.rename} act={act} onClose={close}>
       <label for="new-document-name">{t.newName}</label>
-      <input id="new-document-name" type="text" required autocomplete="off" spellcheck={false} value={name} onInput={(event) => setName(event.currentTarget.value)} />
+      <input id="new-document-name" type="text" required autocomplete="off" spellcheck={false} value={name} onInput={(event) => set({ name: event.currentTarget.value })} />
       <p class="hint">{t.renameHint}</p>
     </Dialog>
   );

@@ -1,7 +1,8 @@
 // The documents of the project as a tree of folders.
 
-import { useContext, useMemo, useRef, useState } from "preact/hooks";
+import { useContext, useMemo, useState } from "preact/hooks";
 import * as api from "../api";
+import { useKept } from "../forms";
 import { LIVE, MayWrite, PageHeading, Shown, useLoaded } from "../parts";
 import { go, links } from "../router";
 import { texts } from "../texts";
@@ -87,18 +88,20 @@ function Tree({ documents }: { documents: api.ListedDocument[] }) {
 
 /** Starts a document of a name; the server checks the name when it is saved. */
 function Create() {
-  const field = useRef<HTMLInputElement>(null);
+  const { values, isRestored, set, forget } = useKept("document", { name: "" });
   const create = (event: SubmitEvent) => {
     event.preventDefault();
-    const name = field.current?.value.trim() ?? "";
-    if (name !== "") go(links.edit(/\.(md|json)$/i.test(name) ? name : `${name}.md`));
+    const name = values.name.trim();
+    if (name === "") return;
+    forget();
+    go(links.edit(/\.(md|json)$/i.test(name) ? name : `${name}.md`));
   };
   return (
-    <details class="create">
+    <details class="create" open={isRestored}>
       <summary>{texts.edit.create}</summary>
       <form onSubmit={create}>
         <label for="new-name">{texts.edit.createLabel}</label>
-        <input id="new-name" ref={field} type="text" required autocomplete="off" spellcheck={false} />
+        <input id="new-name" type="text" required autocomplete="off" spellcheck={false} value={values.name} onInput={(event) => set({ name: event.currentTarget.value })} />
         <button type="submit">{texts.edit.createButton}</button>
       </form>
     </details>

@@ -88,22 +88,22 @@ function Editor({ name, read, wanted, editing }: EditorProps) {
     }
   }
 
-  async function save() {
+  async function save(of = base) {
     setBusy(true);
     isSaving.current = true;
     setError(undefined);
     try {
-      const written = await api.writeDocument(name, text, base.etag);
+      const written = await api.writeDocument(name, text, of.etag);
       editing.forget();
       go(links.document(written.name));
     } catch (failure) {
       const why = failure instanceof api.ApiError ? failure : new api.ApiError(0, texts.errors.server);
-      if (isUnreachable(why) && editing.keep({ base, text, isWaiting: true })) {
+      if (isUnreachable(why) && editing.keep({ base: of, text, isWaiting: true })) {
         setWaiting(true);
         return;
       }
       setError(why);
-      if (why.status === 409) await compare();
+      if (why.status === 409 || why.status === 404) await compare();
     } finally {
       setBusy(false);
       isSaving.current = false;
@@ -118,9 +118,22 @@ function Editor({ name, read, wanted, editing }: EditorProps) {
       setTheirs({ text: present.text, etag: present.etag, by: await writerOf(name, present.etag) });
       setError(undefined);
     } catch (failure) {
-      // Without a document nobody was faster: the refusal is shown.
-      if (failure instanceof api.ApiError && failure.status !== 404) setError(failure);
+      if (!(failure instanceof api.ApiError)) return;
+      if (failure.status !== 404) setError(failure);
+      else if (base.etag !== undefined) {
+        setElsewhere({ state: "deleted" });
+        setError(undefined);
+      }
+      // A document that never was is refused for its name or text, and the refusal is shown.
     }
+  }
+
+  /** The document that was deleted begins anew with this text. */
+  function saveAnew() {
+    const none: Base = { text: "", etag: undefined };
+    setBase(none);
+    setElsewhere(undefined);
+    void save(none);
   }
 
   function discard() {
@@ -215,7 +228,12 @@ function Editor({ name, read, wanted, editing }: EditorProps) {
       {elsewhere !== undefined && (
         <p class="note" role="status">
           {elsewhere.state === "deleted" ? (
-            t.deletedElsewhere
+            <>
+              {t.deletedElsewhere}{" "}
+              <button type="button" disabled={busy} onClick={saveAnew}>
+                {t.saveAnew}
+              </button>
+            </>
           ) : (
             <>
               {t.elsewhere(elsewhere.by, elsewhere.by !== undefined && elsewhere.by === api.currentSession()?.user)}{" "}

@@ -3,8 +3,10 @@
 import { useContext, useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import * as api from "../api";
 import { draftNames, Editing } from "../drafts";
+import { type Present, presentOf } from "../facts";
 import { Line, LIVE, Long, MayWrite, PageHeading, Shown, Trouble, useLoaded } from "../parts";
 import { links } from "../router";
+import { Correction } from "./correction";
 import { graphKind, replacedText, UndoOne } from "./undo_one";
 import { texts } from "../texts";
 import { Time } from "../time";
@@ -64,83 +66,8 @@ function Changes({ changes }: { changes: api.GraphVersion[] }) {
   );
 }
 
-interface CorrectionProps {
-  entity: string;
-  observation: api.Observation;
-  /** Its draft. */
-  editing: Editing;
-  onDone: (recorded: api.Recorded) => void;
-  onClose: () => void;
-}
-
 /** The name of the draft of a correction. No document has such a name, since it has no ending. */
 const draftName = (entity: string, observation: api.Observation) => `fact ${entity} ${observation.id}`;
-
-/** The field in which an observation gets another text, which stays a draft until it is saved or cancelled. Escape leaves it, Control and Enter save. */
-function Correction({ entity, observation, editing, onDone, onClose }: CorrectionProps) {
-  const [text, setText] = useState(editing.found?.text ?? observation.text);
-  const [error, setError] = useState<api.ApiError>();
-  const [busy, setBusy] = useState(false);
-  const write = (next: string) => {
-    setText(next);
-    editing.keep({ base: { text: observation.text, etag: undefined }, text: next });
-  };
-  const close = () => {
-    editing.forget();
-    onClose();
-  };
-  const field = useRef<HTMLTextAreaElement>(null);
-  const id = `correct-${observation.id}`;
-  useLayoutEffect(() => field.current?.focus(), []);
-  const save = async () => {
-    if (text.trim() === "") return;
-    if (text.trim() === observation.text.trim()) {
-      setError(new api.ApiError(409, t.same));
-      return;
-    }
-    setBusy(true);
-    setError(undefined);
-    try {
-      const recorded = await api.correctObservation(entity, observation, text.trim());
-      editing.forget();
-      onDone(recorded);
-    } catch (failure) {
-      setBusy(false);
-      setError(asApiError(failure));
-    }
-  };
-  const key = (event: KeyboardEvent) => {
-    if (event.key === "Escape") close();
-    else if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) void save();
-    else return;
-    event.preventDefault();
-  };
-  return (
-    <form
-      class="correction"
-      onKeyDown={key}
-      onSubmit={(event) => {
-        event.preventDefault();
-        void save();
-      }}
-    >
-      <label for={id}>{t.corrected}</label>
-      <textarea id={id} ref={field} rows={4} value={text} aria-describedby={`${id}-hint`} onInput={(event) => write(event.currentTarget.value)} />
-      <p class="hint" id={`${id}-hint`}>
-        {t.correctHint}
-      </p>
-      {error !== undefined && <Trouble error={error} />}
-      <div class="actions">
-        <button type="submit" class="main" disabled={busy || text.trim() === ""}>
-          {t.save}
-        </button>
-        <button type="button" onClick={close}>
-          {t.cancel}
-        </button>
-      </div>
-    </form>
-  );
-}
 
 /** The draft of a correction that is open, what opens one, and what closes it. One that was left is opened at once. */
 function useCorrection(name: string): [Editing | undefined, () => void, () => void] {
@@ -181,17 +108,24 @@ function useCorrection(name: string): [Editing | undefined, () => void, () => vo
 }
 
 interface ObservationProps {
+  /** Of the entity. */
   entity: string;
+  name: string;
   observation: api.Observation;
   /** The text that has replaced it. */
   by: string | undefined;
   /** The one that it has replaced last, with another text. */
   former: api.Observation | undefined;
+  /** What has become of it. */
+  present: Present;
+  /** Whether it is listed for its draft alone. */
+  isForDraft: boolean;
+  onStale: () => void;
   onChanged: (recorded: api.Recorded, note: string) => void;
   onFailed: (error: api.ApiError) => void;
 }
 
-function Observation({ entity, observation, by, former, onChanged, onFailed }: ObservationProps) {
+function Observation({ entity, name, observation, by, former, present, isForDraft, onStale, onChanged, onFailed }: ObservationProps) {
   const mayWrite = useContext(MayWrite);
   const [editing, openCorrection, closeCorrection] = useCorrection(draftName(entity, observation));
   const isOpen = editing !== undefined;
@@ -211,6 +145,11 @@ function Observation({ entity, observation, by, former, onChanged, onFailed }: O
     } finally {
       setBusy(false);
     }
+  };
+  const closed = () => {
+    closeCorrection();
+    // It leaves the list.
+    if (isForDraft) onStale();
   };
   const corrected = (recorded: api.Recorded) => {
     // The note of the change gets the focus. An undo may bring this observation back before the list was loaded without it.
@@ -256,7 +195,19 @@ function Observation({ entity, observation, by, former, onChanged, onFailed }: O
           </button>
         </span>
       )}
-      {isOpen && <Correction key={editing.key} entity={entity} observation={observation} editing={editing} onDone={corrected} onClose={closeCorrection} />}
+      {isOpen && (
+        <Correction
+          key={editing.key}
+          entity={entity}
+          name={name}
+          observation={observation}
+          present={present}
+          editing={editing}
+          onDone={corrected}
+          onClose={closed}
+          onStale={onStale}
+        />
+      )}
     </li>
   );
 }
@@ -334,7 +285,10 @@ function Facts({ view, changes, withEnded, onEnded, again }: FactsProps) {
   const { entity } = view;
   const formers = formersOf(view.observations);
   const writtenAgain = writtenAgainOf(view.observations);
-  const observations = view.observations.filter(({ id, endedAt }) => endedAt === undefined || (withEnded && !writtenAgain.has(id)));
+  const isListed = ({ id, endedAt }: api.Observation) => endedAt === undefined || (withEnded && !writtenAgain.has(id));
+  // A text that was written for a fact that has ended since is not lost: its user chooses.
+  const drafts = draftNames();
+  const observations = view.observations.filter((one) => isListed(one) || drafts.has(draftName(entity.id, one)));
   const attributes = Object.entries(entity.attrs);
   const [changed, setChanged] = useState<Changed>();
   const [isUndone, setUndone] = useState(false);
@@ -372,9 +326,13 @@ function Facts({ view, changes, withEnded, onEnded, again }: FactsProps) {
                 <Observation
                   key={observation.id}
                   entity={entity.id}
+                  name={entity.name}
                   observation={observation}
                   by={observation.supersededBy === undefined ? undefined : textOf.get(observation.supersededBy)}
                   former={formers.get(observation.id)}
+                  present={presentOf(view.observations, observation)}
+                  isForDraft={!isListed(observation)}
+                  onStale={again}
                   onChanged={(recorded, note) => show({ changed: { recorded, note } })}
                   onFailed={(failure) => show({ error: failure })}
                 />

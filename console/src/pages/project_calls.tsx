@@ -1,13 +1,13 @@
 // Charts of the calls of tools: how many, how long they took, how many tokens they served.
 
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useContext, useEffect, useRef, useState } from "preact/hooks";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import * as api from "../api";
 import { Shown, useLoaded } from "../parts";
 import { texts } from "../texts";
 import { usePaper } from "../theme";
-import { exactTime } from "../time";
+import { InUtc, shownTime } from "../time";
 
 const t = texts.calls;
 const RANGES = [1, 7, 30, 365] as const;
@@ -59,6 +59,7 @@ interface Line {
 function Chart({ id, heading, at, lines, unit, byDay }: { id: string; heading: string; at: number[]; lines: Line[]; unit: string; byDay: boolean }) {
   const place = useRef<HTMLDivElement>(null);
   const { isDark } = usePaper();
+  const inUtc = useContext(InUtc);
   useEffect(() => {
     const parent = place.current;
     if (parent === null) return;
@@ -70,11 +71,11 @@ function Chart({ id, heading, at, lines, unit, byDay }: { id: string; heading: s
         width: parent.clientWidth,
         height: HEIGHT,
         // A day is one of UTC everywhere.
-        ...(byDay && { tzDate: (seconds: number) => uPlot.tzDate(new Date(seconds * 1000), "UTC") }),
+        ...((byDay || inUtc) && { tzDate: (seconds: number) => uPlot.tzDate(new Date(seconds * 1000), "UTC") }),
         scales: { y: { range: (_, __, max) => [0, Math.max(1, max * 1.1)] } },
         axes: [axis, { ...axis, size: 64, values: (_, values) => values.map(shown) }],
         series: [
-          { label: t.time, value: (_, seconds) => (!Number.isFinite(seconds) ? "–" : byDay ? DAY.format(seconds * 1000) : exactTime(new Date(seconds * 1000).toISOString(), false)) },
+          { label: t.time, value: (_, seconds) => (!Number.isFinite(seconds) ? "–" : byDay ? DAY.format(seconds * 1000) : shownTime(new Date(seconds * 1000).toISOString(), false, inUtc)) },
           ...lines.map(({ label, colour: name, values }) => ({
             label,
             stroke: colour(name),
@@ -95,7 +96,7 @@ function Chart({ id, heading, at, lines, unit, byDay }: { id: string; heading: s
       resized.disconnect();
       plot.destroy();
     };
-  }, [at, lines, isDark, byDay, unit]);
+  }, [at, lines, isDark, byDay, unit, inUtc]);
   return (
     <section class="card" aria-labelledby={id}>
       <h2 id={id}>{heading}</h2>
@@ -106,6 +107,7 @@ function Chart({ id, heading, at, lines, unit, byDay }: { id: string; heading: s
 }
 
 function Charts({ calls, days }: { calls: api.Calls; days: number }) {
+  const inUtc = useContext(InUtc);
   const steps = filled(calls, days);
   const byDay = calls.stepSeconds >= 86_400;
   const at = steps.map((step) => Date.parse(step.at) / 1000);
@@ -157,7 +159,7 @@ function Charts({ calls, days }: { calls: api.Calls; days: number }) {
             <tbody>
               {steps.map((step, index) => ({ step, index })).filter(({ step }) => step.calls > 0).reverse().map(({ step, index }) => (
                 <tr key={step.at}>
-                  <th scope="row">{byDay ? DAY.format(Date.parse(step.at)) : exactTime(step.at, false)}</th>
+                  <th scope="row">{byDay ? DAY.format(Date.parse(step.at)) : shownTime(step.at, false, inUtc)}</th>
                   <td>{NUMBER.format(step.calls)}</td>
                   <td>{NUMBER.format(step.failures)}</td>
                   <td>{ms(half[index])}</td>

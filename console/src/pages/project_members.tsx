@@ -2,6 +2,7 @@
 
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import * as api from "../api";
+import { useKept } from "../forms";
 import { Trouble } from "../parts";
 import { texts } from "../texts";
 import { Time } from "../time";
@@ -27,8 +28,9 @@ function RoleChoice({ id, value, onChange, label }: { id: string; value: api.Rol
 }
 
 function Invite({ onInvited }: { onInvited: () => void }) {
-  const [name, setName] = useState("");
-  const [role, setRole] = useState<api.Role>("editor");
+  const { values, isRestored, set, forget } = useKept("invite", { name: "", role: "editor" });
+  const { name } = values;
+  const role = roleOf(values.role);
   const [made, setMade] = useState<{ name: string; key: api.NewKey }[]>([]);
   const [error, setError] = useState<api.ApiError>();
   const isRunning = useRef(false);
@@ -42,7 +44,7 @@ function Invite({ onInvited }: { onInvited: () => void }) {
         (invited) => {
           // The key of another member stays on the screen until it was stored.
           setMade((before) => [...before, invited]);
-          setName("");
+          forget();
           setError(undefined);
           onInvited();
         },
@@ -57,14 +59,14 @@ function Invite({ onInvited }: { onInvited: () => void }) {
       {made.map((one) => (
         <ShownOnce key={one.key.key} text={t.keyOnce(one.name)} secret={one.key.key} onKept={() => setMade((before) => before.filter((other) => other !== one))} />
       ))}
-      <details class="create">
+      <details class="create" open={isRestored}>
         <summary>{t.invite}</summary>
         <p class="hint">{t.inviteHint}</p>
         <form class="fields" onSubmit={submit}>
           <label for="invite-name">{t.name}</label>
-          <input id="invite-name" type="text" required maxLength={255} autocomplete="off" spellcheck={false} value={name} onInput={(event) => setName(event.currentTarget.value)} />
+          <input id="invite-name" type="text" required maxLength={255} autocomplete="off" spellcheck={false} value={name} onInput={(event) => set({ name: event.currentTarget.value })} />
           <label for="invite-role">{t.role}</label>
-          <RoleChoice id="invite-role" value={role} onChange={setRole} />
+          <RoleChoice id="invite-role" value={role} onChange={(role) => set({ role })} />
           <button type="submit" class="main">
             {t.inviteButton}
           </button>
@@ -154,9 +156,8 @@ function Scopes({ chosen, onChange }: { chosen: string[]; onChange: (scopes: str
 }
 
 function CreateKey({ onCreated }: { onCreated: () => void }) {
-  const [label, setLabel] = useState("");
-  const [days, setDays] = useState("");
-  const [scopes, setScopes] = useState<string[]>(["read", "write"]);
+  const { values, isRestored, set, forget } = useKept("key", { label: "", days: "", scopes: ["read", "write"] });
+  const { label, days, scopes } = values;
   const [made, setMade] = useState<api.NewKey[]>([]);
   const [error, setError] = useState<api.ApiError>();
   // A second click must not make a second key: only one secret is shown.
@@ -171,7 +172,7 @@ function CreateKey({ onCreated }: { onCreated: () => void }) {
       .then(
         (key) => {
           setMade((before) => [...before, key]);
-          setLabel("");
+          forget();
           setError(undefined);
           onCreated();
         },
@@ -186,15 +187,15 @@ function CreateKey({ onCreated }: { onCreated: () => void }) {
       {made.map((key) => (
         <ShownOnce key={key.key} text={t.keyOwn} secret={key.key} onKept={() => setMade((before) => before.filter((other) => other !== key))} />
       ))}
-      <details class="create">
+      <details class="create" open={isRestored}>
         <summary>{t.createKey}</summary>
         <p class="hint">{t.createHint}</p>
         <form class="fields" onSubmit={submit}>
           <label for="key-label">{t.label}</label>
-          <input id="key-label" type="text" maxLength={200} autocomplete="off" value={label} onInput={(event) => setLabel(event.currentTarget.value)} />
-          <Scopes chosen={scopes} onChange={setScopes} />
+          <input id="key-label" type="text" maxLength={200} autocomplete="off" value={label} onInput={(event) => set({ label: event.currentTarget.value })} />
+          <Scopes chosen={scopes} onChange={(scopes) => set({ scopes })} />
           <label for="key-days">{t.days}</label>
-          <input id="key-days" type="number" min={1} max={3650} value={days} onInput={(event) => setDays(event.currentTarget.value)} />
+          <input id="key-days" type="number" min={1} max={3650} value={days} onInput={(event) => set({ days: event.currentTarget.value })} />
           <button type="submit" class="main" disabled={scopes.length === 0}>
             {t.createButton}
           </button>
@@ -207,10 +208,9 @@ function CreateKey({ onCreated }: { onCreated: () => void }) {
 
 /** Label, rights and limit of an own key. */
 function ChangeKey({ apiKey, name, onChanged }: { apiKey: api.Key; name: string; onChanged: () => void }) {
-  const [isOpen, setOpen] = useState(false);
-  const [label, setLabel] = useState(apiKey.label ?? "");
-  const [limit, setLimit] = useState(String(apiKey.rateLimit));
-  const [scopes, setScopes] = useState(apiKey.scopes);
+  const { values, isRestored, set, forget } = useKept(`key ${apiKey.id}`, { label: apiKey.label ?? "", limit: String(apiKey.rateLimit), scopes: apiKey.scopes });
+  const { label, limit, scopes } = values;
+  const [isOpen, setOpen] = useState(isRestored);
   const [error, setError] = useState<api.ApiError>();
   const field = useRef<HTMLInputElement>(null);
   const button = useRef<HTMLButtonElement>(null);
@@ -227,11 +227,21 @@ function ChangeKey({ apiKey, name, onChanged }: { apiKey: api.Key; name: string;
       </button>
     );
   }
+  const close = () => {
+    forget();
+    setOpen(false);
+  };
   const submit = (event: SubmitEvent) => {
     event.preventDefault();
     const isSame = scopes.length === apiKey.scopes.length && scopes.every((scope) => apiKey.scopes.includes(scope));
     const wanted = { label: label.trim() === "" ? null : label.trim(), rateLimit: Number(limit), ...(!isSame && { scopes }) };
-    api.changeKey(apiKey.id, wanted).then(onChanged, (failure: unknown) => setError(asApiError(failure)));
+    api.changeKey(apiKey.id, wanted).then(
+      () => {
+        forget();
+        onChanged();
+      },
+      (failure: unknown) => setError(asApiError(failure)),
+    );
   };
   return (
     <form
@@ -239,22 +249,22 @@ function ChangeKey({ apiKey, name, onChanged }: { apiKey: api.Key; name: string;
       aria-label={t.changeOf(name)}
       onSubmit={submit}
       onKeyDown={(event) => {
-        if (event.key === "Escape") setOpen(false);
+        if (event.key === "Escape") close();
       }}
     >
       <label for={`label-${apiKey.id}`}>{t.label}</label>
-      <input id={`label-${apiKey.id}`} ref={field} type="text" maxLength={200} autocomplete="off" value={label} onInput={(event) => setLabel(event.currentTarget.value)} />
-      <Scopes chosen={scopes} onChange={setScopes} />
+      <input id={`label-${apiKey.id}`} ref={field} type="text" maxLength={200} autocomplete="off" value={label} onInput={(event) => set({ label: event.currentTarget.value })} />
+      <Scopes chosen={scopes} onChange={(scopes) => set({ scopes })} />
       {apiKey.scopes.length === 0 && <p class="hint">{t.scopesHint}</p>}
       <label for={`limit-${apiKey.id}`}>{t.limitOfKey}</label>
-      <input id={`limit-${apiKey.id}`} type="number" required min={0} max={1_000_000} value={limit} onInput={(event) => setLimit(event.currentTarget.value)} />
+      <input id={`limit-${apiKey.id}`} type="number" required min={0} max={1_000_000} value={limit} onInput={(event) => set({ limit: event.currentTarget.value })} />
       <p class="hint">{t.expiryHint}</p>
       {error !== undefined && <Trouble error={error} />}
       <div class="actions">
         <button type="submit" class="main" disabled={scopes.length === 0 && apiKey.scopes.length > 0}>
           {t.saveKey}
         </button>
-        <button type="button" onClick={() => setOpen(false)}>
+        <button type="button" onClick={close}>
           {t.cancel}
         </button>
       </div>

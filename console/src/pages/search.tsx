@@ -145,6 +145,7 @@ export function Search({ query }: { query: string }) {
   }
 
   const words = queryWords(results?.query ?? "");
+  const isInGraph = results !== undefined && (results.entities.length > 0 || results.facts.length > 0);
   return (
     <>
       <PageHeading text={t.heading} takesFocus={false} />
@@ -173,9 +174,9 @@ export function Search({ query }: { query: string }) {
         {results === undefined
           ? t.start
           : results.lines.length === 0
-            ? t.none(results.query)
+            ? (isInGraph ? t.inGraphOnly : t.none)(results.query)
             : t.found(results.lines.length, results.truncated)}
-        {results !== undefined && results.unknown.length > 0 && ` · ${t.unknown(results.unknown.join(", "))}`}
+        {results !== undefined && results.unknown.length > 0 && (results.lines.length > 0 || !isInGraph) && ` · ${t.unknown(results.unknown.join(", "))}`}
       </p>
       {results !== undefined && results.entities.length > 0 && (
         <p class="entities">

@@ -3,7 +3,7 @@
 import Sigma from "sigma";
 import { EdgeArrowProgram, EdgeLineProgram } from "sigma/rendering";
 import type { Settings } from "sigma/settings";
-import type { NodeDisplayData, PartialButFor } from "sigma/types";
+import { FONT, Names } from "./labels";
 import type { EdgeLook, NodeLook, Paper, Picture, Places, View } from "./model";
 import { drawForPointer, MANY_NODES, ShapeProgram } from "./shapes";
 
@@ -19,33 +19,18 @@ export interface SceneOptions {
 const MANY_EDGES = 2000;
 /** The points of the screen that a view is measured by. */
 const HUNDRED = 100;
-const FONT = "system-ui, sans-serif";
+/** Up to this number of nodes each may have its name, where there is room. */
+const FEW_NODES = 200;
 
-type Labelled = PartialButFor<NodeDisplayData, "x" | "y" | "size" | "label" | "color">;
-
-/** Draws the name of the node under the pointer on paper, over everything. */
-const hover = (paper: Paper) => (context: CanvasRenderingContext2D, { x, y, size, label }: Labelled, { labelSize, labelWeight }: Pick<Settings, "labelSize" | "labelWeight">) => {
-  if (label === null) return;
-  context.font = `${labelWeight} ${labelSize}px ${FONT}`;
-  const width = context.measureText(label).width;
-  context.fillStyle = paper.isDark ? "#232931" : "#ffffff";
-  context.strokeStyle = paper.isDark ? "#7d8793" : "#767e89";
-  context.beginPath();
-  context.roundRect(x + size + 1, y - labelSize, width + 10, 2 * labelSize, 4);
-  context.fill();
-  context.stroke();
-  context.fillStyle = paper.isDark ? "#e4e7eb" : "#1a1d21";
-  context.fillText(label, x + size + 6, y + labelSize / 3);
-};
-
-function settings(graph: Picture, paper: Paper, isStill: boolean): Partial<Settings<NodeLook, EdgeLook>> {
+function settings(graph: Picture, paper: Paper, names: Names, isStill: boolean): Partial<Settings<NodeLook, EdgeLook>> {
   const color = paper.isDark ? "#e4e7eb" : "#1a1d21";
   return {
     nodeProgramClasses: { shape: ShapeProgram },
     defaultNodeType: "shape",
     edgeProgramClasses: { line: EdgeLineProgram, arrow: EdgeArrowProgram },
     defaultEdgeType: "line",
-    defaultDrawNodeHover: hover(paper),
+    defaultDrawNodeLabel: names.draw,
+    defaultDrawNodeHover: names.drawHovered,
     labelColor: { color },
     labelFont: FONT,
     labelSize: 13,
@@ -58,8 +43,8 @@ function settings(graph: Picture, paper: Paper, isStill: boolean): Partial<Setti
     hideEdgesOnMove: graph.size > MANY_EDGES,
     hideLabelsOnMove: graph.order > MANY_NODES,
     enableCameraRotation: false,
-    labelRenderedSizeThreshold: graph.order > 500 ? 8 : 4,
-    labelDensity: 0.6,
+    labelRenderedSizeThreshold: graph.order > 500 ? 8 : graph.order > FEW_NODES ? 4 : 0,
+    labelDensity: graph.order > FEW_NODES ? 0.6 : 4,
     minCameraRatio: 0.01,
     maxCameraRatio: 4,
     ...(isStill ? { zoomDuration: 0, inertiaDuration: 0, doubleClickZoomingDuration: 0 } : {}),
@@ -89,7 +74,9 @@ export class Scene {
   /** Fails where the browser has no WebGL. */
   constructor(place: HTMLElement, graph: Picture, { paper, isStill, onChoose, onOpen }: SceneOptions) {
     this.#isStill = isStill;
-    this.#sigma = new Sigma<NodeLook, EdgeLook>(graph, place, settings(graph, paper, isStill));
+    const names = new Names(paper);
+    this.#sigma = new Sigma<NodeLook, EdgeLook>(graph, place, settings(graph, paper, names, isStill));
+    this.#sigma.on("beforeRender", () => names.begin());
     // Sigma takes two clicks within its time for a double click, wherever they are, and the first one may have moved the picture.
     const click = (node: string | undefined, { event: { x, y } }: { event: { x: number; y: number } }): "chosen" | "opened" | "stage" => {
       const last = this.#last;

@@ -1,8 +1,8 @@
 // The time whose graph is shown: a slider from its first entity until now, in steps of a length that fits the span.
 
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useContext, useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { texts } from "../texts";
-import { exactTime, utcTime } from "../time";
+import { exactTime, InUtc, shownTime, utcTime } from "../time";
 
 const t = texts.picture;
 const MOST_STEPS = 400;
@@ -39,6 +39,7 @@ function nearest(stops: number[], time: number): number {
 }
 
 export function TimeSlider({ first, asOf, onChange }: { first: string; asOf: string | undefined; onChange: (asOf: string | undefined) => void }) {
+  const inUtc = useContext(InUtc);
   const [now] = useState(() => Date.now());
   const begin = new Date(first).getTime();
   const { stops, unit } = useMemo(() => stopsOf(Math.min(begin, now), now), [begin, now]);
@@ -56,7 +57,7 @@ export function TimeSlider({ first, asOf, onChange }: { first: string; asOf: str
     const time = stops[next];
     setChosen(next >= last || time === undefined ? undefined : new Date(time).toISOString());
   };
-  const text = chosen === undefined ? t.now : exactTime(chosen, unit < MINUTE);
+  const text = chosen === undefined ? t.now : shownTime(chosen, unit < MINUTE, inUtc);
   return (
     <div class="time-slider">
       <label for="as-of">{t.asOf}</label>
@@ -71,7 +72,7 @@ export function TimeSlider({ first, asOf, onChange }: { first: string; asOf: str
         aria-describedby="as-of-steps"
         onInput={(event) => choose(Number(event.currentTarget.value))}
       />
-      <output for="as-of" title={chosen === undefined ? undefined : utcTime(chosen)}>
+      <output for="as-of" title={chosen === undefined ? undefined : inUtc ? exactTime(chosen, true) : utcTime(chosen)}>
         {text}
       </output>
       {/* It has its place also when it is not shown, so that nothing moves when another time is chosen. */}
@@ -86,7 +87,7 @@ export function TimeSlider({ first, asOf, onChange }: { first: string; asOf: str
         {t.now}
       </button>
       <span class="facts" id="as-of-steps">
-        {t.steps(exactTime(first, false), unit / SECOND)}
+        {t.steps(shownTime(first, false, inUtc), unit / SECOND)}
       </span>
     </div>
   );

@@ -314,6 +314,35 @@ test("an entity has a page with its facts, relations, attributes and changes, an
   await page.getByText("This entity or fact does not exist, or not any more.").waitFor();
 });
 
+test("times are shown in UTC for who asks, by keyboard and on a phone, on every page", { skip }, async (t) => {
+  const { updatedAt } = await (await server.fetch("/api/v1/document?filename=progress.md", alice.key)).json();
+  const utc = `${updatedAt.slice(0, 16).replace("T", " ")} UTC`;
+  const page = await open(t, browser, server.origin, { timezoneId: "Asia/Tokyo" });
+  await signIn(page, server.origin, alice.key, "/app/documents/progress.md");
+  const time = page.locator("main time").first();
+  await time.waitFor();
+  assert.notEqual(await time.innerText(), utc);
+  await page.keyboard.press("Control+k");
+  await page.keyboard.type("times in utc");
+  await page.keyboard.press("Enter");
+  await page.locator("main time", { hasText: utc }).first().waitFor();
+  await accessible(page);
+  await page.goto(`${server.origin}/app/history`);
+  await page.locator("main time").first().waitFor();
+  for (const text of await page.locator("main time").allInnerTexts()) assert.match(text, /^\d{4}-\d\d-\d\d \d\d:\d\d UTC$/);
+  const phone = await open(t, browser, server.origin, { viewport: PHONE, isMobile: true, hasTouch: true });
+  await signIn(phone, server.origin, alice.key, "/app/documents/progress.md");
+  await phone.locator("main time").first().waitFor();
+  const button = phone.getByRole("button", { name: "Times in UTC" });
+  await button.tap();
+  await phone.locator("main time", { hasText: utc }).first().waitFor();
+  assert.equal(await button.getAttribute("aria-pressed"), "true");
+  await fits(phone);
+  await accessible(phone);
+  await button.tap();
+  await phone.locator("main time", { hasText: utc }).first().waitFor({ state: "detached" });
+});
+
 test("a phone shows every page, in light and dark colours, and nothing is wider than its screen", { skip }, async (t) => {
   for (const colorScheme of ["light", "dark"]) {
     const page = await open(t, browser, server.origin, { viewport: PHONE, hasTouch: true, isMobile: true, colorScheme });

@@ -162,6 +162,9 @@ test("a search names the fact that has the words, in the search and in the graph
   assert.match(await facts.innerText(), /Searched\s+knows the zanzibar port/);
   assert.equal(await facts.locator("mark").innerText(), "zanzibar");
   assert.doesNotMatch(await facts.innerText(), /nothing else/);
+  // It does not say that nothing was found.
+  await page.getByRole("status").filter({ hasText: "No document has “zanzibar”, but the graph has it:" }).waitFor();
+  assert.equal(await page.getByText("Nothing is found").count(), 0);
   await accessible(page);
   await page.goto(`${server.origin}/app/graph?q=zanzibar`);
   await page.locator(".entry", { hasText: "knows the zanzibar port" }).waitFor();

@@ -137,6 +137,8 @@ test("an owner makes and revokes keys, ends an application's access, and reads t
   assert.match(log, /revoked a key: mbmcp_live_\w+…/);
   assert.match(await page.locator("main .rows time").first().getAttribute("title"), /\d{4}-\d\d-\d\d \d\d:\d\d UTC$/);
   await accessible(page);
+  // Every action has words.
+  assert.doesNotMatch(await page.locator("main ul").last().innerText(), /\b(project|user|member|key)\.[a-z_]+/);
   await picture(page, "project-audit");
   await part(page, "Calls").click();
   await page.getByRole("heading", { name: "Time of a call" }).waitFor();

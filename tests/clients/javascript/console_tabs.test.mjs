@@ -142,6 +142,33 @@ test("a tab says that its document was saved elsewhere, before its own text is s
   assert.equal((await reply.json()).text, "# Saved\n\none of mine\n\ntwo of the other tab\n");
 });
 
+test("a document that is deleted while it is edited is called so, and its text is saved as a new document", { skip }, async (t) => {
+  await withTools(server, alice.key, (call) => call("write_memory_bank_file", { filename: "deleted.md", content: "# Deleted\n" }));
+  const page = await open(t, browser, server.origin);
+  await plainField(page);
+  await signIn(page, server.origin, alice.key, "/app/edit/deleted.md");
+  const field = page.getByLabel("Text of deleted.md");
+  await field.fill("# Deleted\n\nof mine\n");
+  const { etag } = await (await server.fetch("/api/v1/document?filename=deleted.md", alice.key)).json();
+  assert.equal((await server.fetch(`/api/v1/document?filename=deleted.md&etag=${etag}`, alice.key, { method: "DELETE" })).status, 200);
+  const note = page.getByRole("status").filter({ hasText: "This document was deleted meanwhile. Your text is kept here." });
+  await note.waitFor();
+  assert.equal(await field.inputValue(), "# Deleted\n\nof mine\n");
+  await accessible(page);
+  await picture(page, "edit-deleted");
+  // Saving says the same again, and loses nothing.
+  await page.getByRole("button", { name: "Save", exact: true }).click();
+  await note.waitFor();
+  assert.equal(await page.getByRole("alert").count(), 0);
+  await page.reload();
+  await page.getByText("This is your draft, which is not saved yet.").waitFor();
+  await note.waitFor();
+  await note.getByRole("button", { name: "Save it as a new document" }).click();
+  await page.getByRole("heading", { name: "deleted.md", exact: true }).waitFor();
+  const reply = await server.fetch("/api/v1/document?filename=deleted.md", alice.key);
+  assert.equal((await reply.json()).text, "# Deleted\n\nof mine\n");
+});
+
 test("two tabs that correct one fact keep their texts", { skip }, async (t) => {
   await withTools(server, alice.key, async (call) => {
     await call("graph_upsert_entity", { name: "Tabbed", entityType: "service" });
