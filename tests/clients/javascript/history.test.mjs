@@ -65,6 +65,25 @@ test("a deleted document whose name another one got is listed, shown, brought ba
   assert.match((await server.ok("read_memory_bank_file", plan())).text, /the first/);
 });
 
+test("an erased text is shown in no conflict, by no server of the folder", async (t) => {
+  const { server, project } = await freshBank(t);
+  const other = await serverOn(project, t);
+  for (const eraser of [server, other]) {
+    await server.ok("write_memory_bank_file", plan({ content: "a secret\n" }));
+    for (const reader of [server, other]) await reader.ok("read_memory_bank_file", plan());
+    await server.ok("write_memory_bank_file", plan({ content: "nothing\n" }));
+    const [, { etag }] = JSON.parse((await server.ok("history", plan())).text).versions;
+    const conflict = (writer) => writer.fails("write_memory_bank_file", plan({ content: "mine\n", ifMatchEtag: etag }));
+    for (const writer of [server, other]) assert.match(await conflict(writer), /-a secret/);
+    await eraser.ok("history", plan({ action: "erase" }));
+    for (const writer of [server, other]) {
+      const reply = await conflict(writer);
+      assert.match(reply, /ETAG_MISMATCH.*not known any more/s);
+      assert.doesNotMatch(reply, /secret/);
+    }
+  }
+});
+
 test("an action that changes something refuses arguments that it would ignore", async (t) => {
   const { server } = await freshBank(t);
   for (const content of ["one\n", "two\n"]) await server.ok("write_memory_bank_file", plan({ content }));
