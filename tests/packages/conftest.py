@@ -52,7 +52,7 @@ def program(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def dist(program, tmp_path_factory):
+def dist(program, version, tmp_path_factory):
     """The packages; those for other systems hold a few bytes instead of a program."""
     folder = tmp_path_factory.mktemp("packed")
     words = []
@@ -60,7 +60,7 @@ def dist(program, tmp_path_factory):
         stand_in = folder / target
         stand_in.write_text(f"stands for the program for {target}\n")
         words.append(f"{target}={program if target == MACHINE else stand_in}")
-    bill = folder / "bill.cdx.json"
+    bill = folder / f"memory-bank-mcp-{version}.cdx.json"
     bill.write_text("{}")
     run(sys.executable, ROOT / "packaging/pack", "--any-size", "--with", bill, "--out", folder / "dist", *words)
     return folder / "dist"

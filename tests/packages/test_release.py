@@ -61,10 +61,10 @@ def test_the_launcher_the_packages_and_the_script_know_the_same_systems(dist, ve
     assert package["mcpName"] == SERVER_NAME
 
 
-def test_the_checksums_are_those_of_the_files(dist):
+def test_the_checksums_are_those_of_the_files(dist, version):
     listed = sums(dist)
     released = {path.name for path in dist.iterdir() if path.is_file()} - {"SHA256SUMS", "server.json"}
-    assert set(listed) == released and "bill.cdx.json" in listed
+    assert set(listed) == released and f"memory-bank-mcp-{version}.cdx.json" in listed
     for name, sum in listed.items():
         assert hashlib.sha256((dist / name).read_bytes()).hexdigest() == sum, name
 
