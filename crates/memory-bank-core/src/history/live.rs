@@ -3,7 +3,7 @@
 use crate::history::ChangeFacts;
 
 /// Which of these changes, newest first, are to be taken back: those that are `mine`, but neither what an undo took back that still
-/// holds, nor such an undo if it is `mine` itself. `restores`: whether the change at the first place, which is no undo, brought back
+/// holds, nor such an undo if it is `mine` itself and took back nothing else. `restores`: whether the change at the first place, which is no undo, brought back
 /// the state before the change at the second place. Such an undo holds all the same if that change is taken back, too: now, or by a later undo.
 pub(crate) fn live<'c, C>(
     changes: &'c [C],
@@ -20,14 +20,22 @@ pub(crate) fn live<'c, C>(
         if undone.get(place).is_none_or(|undone| *undone) || is_restored_over {
             continue;
         }
-        let mut took_mine = false;
-        for (older, other) in changes.iter().enumerate().skip(place + 1) {
-            let known = facts(other);
-            // An undo may have several changes of a document or item.
-            if known.undoes == Some(mark) || !mark.matches(&known, imported) {
-                continue;
-            }
-            took_mine |= mine(other);
+        let older = changes.iter().enumerate().skip(place + 1);
+        // An undo may have several changes of a document or item.
+        let taken: Vec<(usize, bool)> = older
+            .filter(|(_, other)| {
+                let known = facts(other);
+                known.undoes != Some(mark) && mark.matches(&known, imported)
+            })
+            .map(|(older, other)| (older, mine(other)))
+            .collect();
+        let took_mine = taken.iter().any(|(_, is_mine)| *is_mine);
+        let took_others = taken.iter().any(|(older, is_mine)| !is_mine && undone.get(*older) == Some(&false));
+        if mine(change) && took_others {
+            // It is taken back like any other change, so that what it took of others comes back.
+            continue;
+        }
+        for (older, _) in taken {
             for flags in [(&mut undone, true), (&mut live, false)] {
                 if let Some(flag) = flags.0.get_mut(older) {
                     *flag = flags.1;
