@@ -26,9 +26,16 @@ export function advice(status: number, retryAfter: number | undefined, path = ""
   const { errors } = texts;
   if (status === 401) return errors.ended;
   if (status === 403) return errors.forbidden;
-  if (status === 404) return path.startsWith("/api/v1/graph/") ? errors.missingInGraph : path.startsWith("/api/v1/document") ? errors.missingDocument : errors.missing;
+  if (status === 404) return missing(path);
   if (status === 429) return errors.many(retryAfter ?? 60);
   return status === 503 ? errors.unavailable : errors.server;
+}
+
+/** The page of an entity asks for it and for its changes at once, and either answer may come first. */
+function missing(path: string): string {
+  const { errors } = texts;
+  if (path.startsWith("/api/v1/graph/") || path.startsWith("/api/v1/history?entity=")) return errors.missingInGraph;
+  return path.startsWith("/api/v1/document") ? errors.missingDocument : errors.missing;
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

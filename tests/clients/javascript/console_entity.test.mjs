@@ -213,7 +213,8 @@ test("a correction leads back to the former text after a reload, also that of so
   await page.keyboard.press("Enter");
   await page.getByText("Undone. It is as it was before.").waitFor();
   assert.deepEqual(await textsOf("Reloaded"), ["is red"]);
-  assert.match(await changes.innerText(), /undone\s+is blue/);
+  // The list of changes is loaded after the note.
+  await changes.getByText(/undone\s+is blue/).first().waitFor();
   assert.doesNotMatch(await changes.innerText(), /deleted/);
   // Each change has its own undo, which first shows what it does.
   await page.getByRole("link", { name: "Undo: is red" }).click();

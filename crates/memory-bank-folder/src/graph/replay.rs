@@ -105,6 +105,8 @@ pub(super) struct Replay<'v> {
     /// The seal of this user's lines, and whether the piece has shown it so far: then what lacks it came from outside.
     seal: Option<&'v LineSeal>,
     has_own: bool,
+    /// Whether any piece has shown it.
+    has_ever_own: bool,
     /// The names of entities that a line of a transfer deleted. Lines about what belonged to them may follow.
     gone: BTreeMap<String, String>,
     visit: &'v mut dyn FnMut(GraphChange),
@@ -121,6 +123,7 @@ impl<'v> Replay<'v> {
             is_begun: false,
             seal,
             has_own: false,
+            has_ever_own: false,
             gone: BTreeMap::new(),
             visit,
         }
@@ -145,11 +148,13 @@ impl<'v> Replay<'v> {
         }
         let mut before = self.number;
         let mut is_base = base.is_some();
+        // Segments that came with a repository do not make the own lines of the log a state of nobody.
+        let ends_at_own = base == Some(usize::MAX) && !self.has_ever_own;
         while next_line(&mut lines, &mut line)?.is_some() {
             let read = read_line(&line);
             let is_own = self.seal.is_some_and(|seal| order.has(seal, &line));
             let is_sealed = is_own || self.seal.is_some_and(|seal| seal.of_line(&line).is_some());
-            if is_base && base == Some(at) {
+            if is_base && (base == Some(at) || ends_at_own && is_own) {
                 self.begin(std::mem::take(&mut folded), &last, number, &erased);
                 (is_base, before) = (false, self.number);
                 if is_state_only {
@@ -170,6 +175,7 @@ impl<'v> Replay<'v> {
                 continue;
             }
             self.has_own |= is_sealed;
+            self.has_ever_own |= is_own;
             let by = self.author_of(&line, is_own);
             if piece.is_imported {
                 self.apply_imported(event, &by);

@@ -235,3 +235,26 @@ async fn a_planted_segment_brings_no_fact_back_by_the_number_of_an_own_change() 
         }
     }
 }
+
+#[tokio::test]
+async fn a_planted_segment_leaves_own_changes_own_also_before_the_first_compaction() {
+    for (planted, line) in [
+        ("graph-000000000000001.imported.jsonl", r#"{"type":"entity_upsert","ts":"2026-11-01T00:00:00Z","number":1,"key":"k","entity":{"id":"ent_AAAAAAAAAAAA","name":"Theirs","entityType":"t","createdAt":"2026-11-01T00:00:00Z","updatedAt":"2026-11-01T00:00:00Z"}}"#),
+        ("graph-000000000000005.jsonl", r#"{"type":"changes_erased","number":9223372036854775807,"numbers":[9223372036854775807,1,2]}"#),
+    ] {
+        let kept = kept();
+        let history = kept.root.path().join("memory-bank/.mbmcp/history");
+        std::fs::create_dir_all(&history).unwrap();
+        let marker = r#"{"type":"memory_bank_graph","source":"memory-bank-mcp","version":"1"}"#;
+        std::fs::write(history.join(planted), format!("{marker}\n{line}\n")).unwrap();
+        for value in ["1", "2"] {
+            entity(&kept.bank, "Mine", value).await;
+        }
+        let bank = open(kept.root.path(), "state");
+        let own = origins(&bank).await.into_iter().filter(|word| word == "Mine own alice").count();
+        assert_eq!(own, 2, "{planted}: {:?}", origins(&bank).await);
+        let request = UndoRequest { by: Some("alice".into()), ..UndoRequest::default() };
+        let report = undo(&bank, &caller(), &request).await.unwrap();
+        assert_eq!((report.undone_items.len(), report.left_items.len()), (1, 0), "{planted}: {report:?}");
+    }
+}
