@@ -239,8 +239,14 @@ async fn a_planted_segment_brings_no_fact_back_by_the_number_of_an_own_change() 
 #[tokio::test]
 async fn a_planted_segment_leaves_own_changes_own_also_before_the_first_compaction() {
     for (planted, line) in [
-        ("graph-000000000000001.imported.jsonl", r#"{"type":"entity_upsert","ts":"2026-11-01T00:00:00Z","number":1,"key":"k","entity":{"id":"ent_AAAAAAAAAAAA","name":"Theirs","entityType":"t","createdAt":"2026-11-01T00:00:00Z","updatedAt":"2026-11-01T00:00:00Z"}}"#),
-        ("graph-000000000000005.jsonl", r#"{"type":"changes_erased","number":9223372036854775807,"numbers":[9223372036854775807,1,2]}"#),
+        (
+            "graph-000000000000001.imported.jsonl",
+            r#"{"type":"entity_upsert","ts":"2026-11-01T00:00:00Z","number":1,"key":"k","entity":{"id":"ent_AAAAAAAAAAAA","name":"Theirs","entityType":"t","createdAt":"2026-11-01T00:00:00Z","updatedAt":"2026-11-01T00:00:00Z"}}"#,
+        ),
+        (
+            "graph-000000000000005.jsonl",
+            r#"{"type":"changes_erased","number":9223372036854775807,"numbers":[9223372036854775807,1,2]}"#,
+        ),
     ] {
         let kept = kept();
         let history = kept.root.path().join("memory-bank/.mbmcp/history");

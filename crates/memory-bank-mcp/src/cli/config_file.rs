@@ -13,6 +13,7 @@ const MAX_BYTES: u64 = 64 * 1024 * 1024;
 /// The beginning of the names of drafts, which may have a key.
 const DRAFT: &str = ".memory-bank-mcp-";
 /// The beginning of the name of a file that somebody else has written, which nothing could take back to its place.
+#[cfg(any(target_os = "linux", target_vendor = "apple"))]
 const KEPT: &str = ".kept-by-memory-bank-mcp-";
 /// How many characters follow in the name of a draft.
 const DRAFT_CHARS: usize = 6;
