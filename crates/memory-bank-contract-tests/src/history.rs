@@ -260,7 +260,7 @@ pub async fn an_erased_text_is_in_no_conflict_of_any_server(p: Project) {
         for reader in [&p.bank, &p.other] {
             assert_eq!(reader.content_at(&p.colleague, &path("a.md"), &secret).await.unwrap(), None);
         }
-        // What is written later is known as before.
+        // Later texts are known as before.
         p.write("a.md", "two\n").await;
         p.write("a.md", "three\n").await;
         let known = p.bank.content_at(&p.colleague, &path("a.md"), &Etag::of("two\n")).await.unwrap();

@@ -3,8 +3,10 @@
 use crate::history::ChangeFacts;
 
 /// Which of these changes, newest first, are to be taken back: those that are `mine`, but neither what an undo took back that still
-/// holds, nor such an undo if it is `mine` itself and took back nothing else. `restores`: whether the change at the first place, which is no undo, brought back
-/// the state before the change at the second place. Such an undo holds all the same if that change is taken back, too: now, or by a later undo.
+/// holds, nor such an undo if it is `mine` itself and took back nothing else.
+///
+/// `restores`: whether the change at the first place, which an undo did not make, brought back the state before the change at the
+/// second place. The undo at the second place still holds if that change is taken back as well: now, or by a later undo.
 pub(crate) fn live<'c, C>(
     changes: &'c [C],
     facts: impl Fn(&'c C) -> ChangeFacts<'c>,

@@ -54,8 +54,8 @@ impl BankDir {
         self.open_found(&path, &mut options).map(File::into_std)
     }
 
-    /// Opens a file of the history, making it and its folder if `create`, for its owner alone: what is no file or folder there, as a
-    /// repository may bring it along, is set aside then. Follows no link.
+    /// Opens a file of the history, making it and its folder if `create`, for its owner alone. With `create` it renames
+    /// anything else in their places: a repository may bring that along. Follows no link.
     ///
     /// # Errors
     /// It cannot be opened, or it or the folder is something else.
@@ -95,7 +95,7 @@ impl BankDir {
         }
     }
 
-    /// Gives another name to what is not of this kind.
+    /// Renames an entry that is not of this kind.
     fn set_aside_unless(&self, path: &Path, is_right: impl Fn(&Metadata) -> bool) -> io::Result<()> {
         let Ok(metadata) = self.dir.symlink_metadata(path) else { return Ok(()) };
         if is_right(&metadata) {

@@ -168,7 +168,7 @@ async fn a_replacement_changes_in_the_graph_only_what_differs() {
     let (graph, before) = (graph_of(&bank, &alice).await, changes(&bank, &alice).await.len());
     place.import("f", &bank, &alice, Onto::Replace).await.unwrap();
     assert_eq!(changes(&bank, &alice).await.len(), before, "{:#?}", changes(&bank, &alice).await);
-    // What was made, changed and removed since is as it was, and nothing else has a change.
+    // Items made, changed or removed since return to their former state; no other item has a change.
     entity(&bank, &alice, "New", json!({})).await;
     entity(&bank, &alice, "Api", json!({"a": 2})).await;
     fact(&bank, &alice, "Db", "two").await;
