@@ -379,7 +379,7 @@ impl Listed {
     }
 }
 
-fn name_of(name: &str) -> Result<DocumentPath, StoreError> {
+pub(crate) fn name_of(name: &str) -> Result<DocumentPath, StoreError> {
     DocumentPath::parse(name).map_err(|error| StoreError::Damaged {
         what: "the name of a version".to_owned(),
         detail: error.to_string(),

@@ -125,7 +125,9 @@ test("a dry run shows the hooks and writes nothing, and `--no-hooks` leaves them
   assert.match(diffs, /\+.*hook SessionStart --agent claude-code/);
   assert.doesNotMatch(diffs, /say done/, "texts of others are not shown");
   for (const [name, text] of Object.values(FILES)) assert.equal(await read(join(machine.home, name)), text);
-  assert.equal((await setup(machine, ["--yes", "--no-hooks"])).code, 0);
+  const without = await setup(machine, ["--yes", "--no-hooks"]);
+  assert.equal(without.code, 0);
+  assert.doesNotMatch(without.stdout, /setup` installs them/);
   for (const name of [FILES["claude-code"], FILES.cursor, FILES.codex]) assert.equal(await read(join(machine.home, name[0])), name[1]);
   await assert.rejects(stat(join(machine.home, OWN.copilot)));
   const later = await setup(machine, ["--yes"]);

@@ -10,7 +10,7 @@ use std::ops::Range;
 use serde::Serialize;
 use similar::{Algorithm, DiffOp, capture_diff_slices};
 
-use self::tokens::{Class, Sentence, Token, are_opposites};
+use self::tokens::{Class, Sentence, Token, are_opposites, is_without_exception};
 use crate::graph::Observation;
 use crate::limits;
 use crate::words::word_enum;
@@ -125,6 +125,12 @@ impl Differences {
                 } else {
                     return false;
                 }
+            }
+            ([one], [other])
+                if (one.class == Class::Negation && is_without_exception(&other.word))
+                    || (other.class == Class::Negation && is_without_exception(&one.word)) =>
+            {
+                self.negations += 1;
             }
             (one, other) if is_amount(one) && is_amount(other) => {
                 if new.is_label(ours.start) || known.is_label(theirs.start) {

@@ -35,9 +35,7 @@ pub(super) fn of_entity(
     let endings = graph.endings_of(&entity.id, at);
     let mut holding: Vec<&Observation> =
         graph.observations_of(&entity.id).filter(|fact| endings.get(fact).is_none()).collect();
-    holding.compact_sort_by(|one, other| {
-        (instant(&one.timestamp), &one.id).cmp(&(instant(&other.timestamp), &other.id))
-    });
+    in_order(&mut holding);
     let holding = without_duplicates(entity, holding, proposals);
     // A fact with times of its own may say nearly the same of another time.
     let timeless: Vec<&Observation> = holding.into_iter().filter(|fact| has_no_times(fact)).collect();
@@ -61,6 +59,13 @@ pub(super) fn of_entity(
     *comparisons -= allowed - own;
     proposals.extend(ended(graph, entity, &endings, now));
     own == 0 && timeless.len() > 1
+}
+
+/// Sorts facts by time: an undo may have brought them back in another order, and a proposal has the same id then.
+fn in_order(facts: &mut [&Observation]) {
+    facts.compact_sort_by(|one, other| {
+        (instant(&one.timestamp), &one.id).cmp(&(instant(&other.timestamp), &other.id))
+    });
 }
 
 fn has_no_times(fact: &Observation) -> bool {
@@ -187,8 +192,9 @@ fn ended(graph: &GraphState, entity: &Entity, endings: &Endings<'_>, now: Timest
     }
     let at = now.as_millisecond();
     let day = now.checked_sub(SignedDuration::from_hours(24 * i64::from(OLD_DAYS))).unwrap_or(now);
-    let all: Vec<&Observation> =
+    let mut all: Vec<&Observation> =
         graph.observations_of(&entity.id).filter(|fact| endings.get(fact).is_some()).collect();
+    in_order(&mut all);
     let is_old =
         |fact: &&&Observation| endings.get(fact).is_some_and(|ending| ending.at < day.as_millisecond());
     let mut removed: Vec<&Observation> = all.iter().filter(is_old).take(MAX_REMOVED).copied().collect();

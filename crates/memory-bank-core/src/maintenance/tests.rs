@@ -159,6 +159,22 @@ fn facts_that_ended_long_ago_go_and_no_other_holds_again() {
 }
 
 #[test]
+fn a_proposal_has_the_same_id_in_any_order_of_its_facts() {
+    let ended = |day: u32| Validity { valid_until: Some(format!("2026-03-{day:02}")), ..Validity::NONE };
+    let made = |days: [u32; 3]| {
+        let mut graph = Graph::default();
+        let api = graph.entity("Api", "service", &json!(null));
+        for day in days {
+            graph.fact(&api, &format!("Trial {day} runs"), &format!("2026-02-{day:02}"), ended(day));
+        }
+        let proposals = graph.proposals();
+        assert_eq!(graph.kinds(), [ProposalKind::Ended]);
+        proposals.first().unwrap().id.clone()
+    };
+    assert_eq!(made([1, 2, 3]), made([3, 1, 2]));
+}
+
+#[test]
 fn a_fact_that_keeps_a_lately_ended_one_ended_stays() {
     let mut graph = Graph::default();
     let api = graph.entity("Api", "service", &json!(null));

@@ -59,3 +59,27 @@ fn lists_without_a_name_show_the_document_of_a_version_that_its_name_does_not_fi
         assert_eq!(call("read_memory_bank_file", json!({"filename": "plan.md"}))["content"], "the draft");
     }
 }
+
+#[test]
+fn a_restored_version_says_under_which_name_its_document_is_stored() {
+    let folder = Server::start(&[("MCP_HOST", "127.0.0.1")]);
+    let database = TestDatabase::migrated();
+    let made = operate(&database, &["bootstrap", "--user", "alice", "--project", "atlas"]).unwrap();
+    for server in [folder, serve(&database, &key_of(&made["key"]))] {
+        let session = server.initialize();
+        let call = |tool: &str, arguments: Value| reply(&server, &session, tool, &arguments);
+        call("initialize_memory_bank", json!({"path": "."}));
+        call("write_memory_bank_file", json!({"filename": "plan.md", "content": "first"}));
+        call("write_memory_bank_file", json!({"filename": "plan.md", "content": "second"}));
+        let restore =
+            |name: &str| call("history", json!({"action": "restore", "filename": name, "version": 1}));
+        let restored = restore("Plan.md");
+        assert_eq!(
+            (&restored["filename"], &restored["storedAs"]),
+            (&json!("Plan.md"), &json!("plan.md")),
+            "{restored}"
+        );
+        assert!(restore("plan.md").get("storedAs").is_none());
+        assert_eq!(call("read_memory_bank_file", json!({"filename": "plan.md"}))["content"], "first");
+    }
+}

@@ -3,11 +3,13 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use memory_bank_core::document::{DocumentPath, Etag};
 use memory_bank_core::error::StoreError;
-use memory_bank_core::history::Link;
+use memory_bank_core::history::{Delta, Link, Version, VersionKind};
 use memory_bank_core::limits;
 use memory_bank_core::transfer::{DocumentCopy, DocumentHistory, write_history_line};
+use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::error::TransferError;
@@ -16,12 +18,18 @@ use super::read::Export;
 use super::write::{STATEMENT_BYTES, put_documents};
 use crate::column::{answer, column};
 use crate::documents::versions::{SET_CHANGE, SettingOfChange};
-use crate::history::link;
+use crate::history::{link, name_of};
 use crate::tenant::{Query, Value};
 
 /// The documents of the history, the last changed ones first.
 const DOCUMENTS: &str = "SELECT document_id, count(*) FROM app.document_versions WHERE project_id = $1 \
     GROUP BY document_id ORDER BY max(at) DESC, document_id";
+/// A document as it is now, without values if it is gone; since when a living document has the name of its last version; and the
+/// time.
+const NOW: &str = "SELECT d.path, d.etag, octet_length(d.content)::bigint, d.version, d.updated_at, n.created_at, now() \
+    FROM (SELECT path FROM app.document_versions WHERE project_id = $1 AND document_id = $2 ORDER BY version DESC LIMIT 1) AS v \
+    LEFT JOIN public.documents d ON d.project_id = $1 AND d.id = $2 \
+    LEFT JOIN public.documents n ON n.project_id = $1 AND n.path = v.path";
 /// The columns of [`crate::history`]'s chain, in pages.
 const PAGE: &str = "SELECT document_id, version, at, author, key_id, key_prefix, session_id, bytes, kind, tool, path, former_path, \
     etag, former_etag, replaced, former_bytes, imported, kept_start, kept_end, former \
@@ -59,7 +67,8 @@ impl Export {
         Ok(documents.collect::<Result<_, StoreError>>()?)
     }
 
-    /// The history of one of them, in the snapshot of the export: so many of its newest versions as there is room for.
+    /// The history of one of them, in the snapshot of the export: so many of its newest versions as there is room for. A change
+    /// that was made while no history was kept is the newest one, from outside.
     ///
     /// # Errors
     /// The database fails.
@@ -86,7 +95,71 @@ impl Export {
             }
         }
         history.left_out = versions.saturating_sub(history.links.len());
+        if let Some(newest) = history.newest() {
+            let values: [Value<'_>; 2] = [&self.caller.project.0, &document];
+            let rows = self.transaction.run(&[Query::new(NOW, &values)]).await?;
+            let unseen = answer(&rows, 0).first().map(|row| unseen_change(newest, row)).transpose()?;
+            history.links.splice(0..0, unseen.flatten());
+        }
         Ok(history)
+    }
+}
+
+/// The change after the newest version that no history has, from a row of [`NOW`]: a document that has another name or text by
+/// now, or is gone. Without it, the versions of a renamed document would go to the next one of its former name.
+fn unseen_change(newest: &Version, row: &Row) -> Result<Option<Link>, StoreError> {
+    let Some(name) = column::<Option<&str>>(row, 0)? else {
+        if newest.etag.is_none() {
+            return Ok(None);
+        }
+        let gone_by = column::<Option<Timestamp>>(row, 5)?.map_or_else(|| column(row, 6), Ok)?;
+        let version = Version { kind: VersionKind::Deleted, etag: None, bytes: 0, ..after(newest, gone_by) };
+        return Ok(Some(Link { version, former: None, back: None }));
+    };
+    let (path, etag) = (name_of(name)?, Etag::claimed(column(row, 1)?));
+    let is_renamed = path != newest.path;
+    let is_changed = newest.etag.as_ref() != Some(&etag);
+    if !is_renamed && !is_changed {
+        return Ok(None);
+    }
+    let bytes: i64 = column(row, 2)?;
+    let version = Version {
+        number: column::<i64>(row, 3)?.max(newest.number.saturating_add(1)),
+        former_path: is_renamed.then(|| newest.path.clone()),
+        path,
+        bytes: u64::try_from(bytes).unwrap_or_default(),
+        etag: Some(etag),
+        ..after(newest, column(row, 4)?)
+    };
+    // A text that is the same has all of it before; another one was made of a text that nobody has.
+    let (former, back) = if is_changed {
+        (None, None)
+    } else {
+        let whole = usize::try_from(bytes).unwrap_or_default();
+        (newest.etag.clone(), Some(Delta::from_parts(whole, 0, String::new())))
+    };
+    Ok(Some(Link { version, former, back }))
+}
+
+/// A change from outside that follows a version.
+fn after(newest: &Version, at: Timestamp) -> Version {
+    Version {
+        document: newest.document.clone(),
+        number: newest.number.saturating_add(1),
+        path: newest.path.clone(),
+        former_path: None,
+        at: at.max(newest.at),
+        author: None,
+        key: None,
+        key_prefix: None,
+        session: None,
+        tool: None,
+        undoes: None,
+        kind: VersionKind::Outside,
+        etag: None,
+        bytes: 0,
+        replaced: 0,
+        imported: false,
     }
 }
 
@@ -138,8 +211,6 @@ impl Import {
         self.history.count.versions += history.links.len();
         if let Some((path, etag)) = path.zip(newest.etag.clone()) {
             self.history.live.insert(path.as_str().to_owned(), (document, newest.number, etag));
-        } else {
-            self.history.gone.insert(newest.path.as_str().to_owned());
         }
         Ok(())
     }
@@ -183,9 +254,7 @@ impl Import {
         let (mut others, mut whole, mut changed) = (Vec::new(), Vec::new(), Vec::new());
         for document in documents {
             match self.history.live.get(document.path.as_str()) {
-                None if begins && !self.history.gone.contains(document.path.as_str()) => {
-                    without.push(document);
-                }
+                None if begins => without.push(document),
                 None => others.push(document),
                 Some((id, number, etag)) if Etag::of(&document.text) == *etag => {
                     whole.push((document, *id, *number));
@@ -219,8 +288,7 @@ impl Import {
                 chunk.iter().map(|(document, _, _)| Etag::of(&document.text).as_str().to_owned()).collect();
             let ids: Vec<Uuid> = chunk.iter().map(|(_, id, _)| *id).collect();
             let numbers: Vec<i64> = chunk.iter().map(|(_, _, number)| *number).collect();
-            let times: Vec<jiff::Timestamp> =
-                chunk.iter().map(|(document, _, _)| document.updated_at).collect();
+            let times: Vec<Timestamp> = chunk.iter().map(|(document, _, _)| document.updated_at).collect();
             let (paths, texts) = (of(|one| one.path.as_str()), of(|one| one.text.as_str()));
             let values: [Value<'_>; 7] =
                 [&self.caller.project.0, &ids, &numbers, &paths, &texts, &etags, &times];

@@ -13,8 +13,6 @@ pub(super) struct ImportedHistory {
     pub(super) known: Option<BTreeSet<Uuid>>,
     /// Whether it had none before.
     pub(super) begins: bool,
-    /// The names of the documents that came deleted.
-    pub(super) gone: BTreeSet<String>,
     /// The documents that get their row with the history, by name: id, number and etag of the last version.
     pub(super) live: BTreeMap<String, (Uuid, i64, Etag)>,
     pub(super) count: HistoryCount,

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::search::{Language, dates_in, is_function_word};
-use crate::unicode::is_alphanumeric;
+use crate::unicode::{is_alphanumeric, nfkc};
 
 /// The kind of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -235,6 +235,11 @@ pub(super) fn are_opposites(one: &str, other: &str) -> bool {
     OPPOSITES.iter().any(|pair| *pair == (one, other) || *pair == (other, one))
 }
 
+/// Whether a word says that something holds without exception, so that a negation in its place denies the rest.
+pub(super) fn is_without_exception(word: &str) -> bool {
+    matches!(word, "always" | "immer" | "toujours" | "siempre" | "sempre" | "всегда" | "zawsze")
+}
+
 /// Whether a stem is a unit of measure.
 pub(super) fn is_unit(stem: &str) -> bool {
     UNITS.contains(&stem)
@@ -249,7 +254,8 @@ struct Spelt<'a> {
 
 impl Sentence {
     pub(super) fn of(text: &str) -> Self {
-        let text = &text.replace('=', ": ");
+        // Full-width digits and letters are the same as the others.
+        let text = &nfkc(text).replace('=', ": ");
         let words = spelt(text);
         let language = language_of(&words);
         let mut tokens: Vec<Token> = Vec::new();

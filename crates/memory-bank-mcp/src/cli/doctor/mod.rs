@@ -56,12 +56,15 @@ pub(crate) async fn run(
     }
 }
 
-/// The checks for a process that a client starts. It serves a folder, even if the environment names a database.
+/// The checks for a process that a client starts. It serves a folder, even if the environment names a database. `setup`, which
+/// calls this, says itself why it adds no hooks.
 pub(crate) async fn findings_of_stdio(global: &GlobalOptions) -> Findings {
     let mut findings = Findings::default();
     configuration::check_spelling(std::env::vars_os(), &mut findings);
     folder::check(global, None, &mut findings).await;
-    report_hooks(global, &mut findings);
+    if !matches!(installed::files_with_hooks(global), Ok(files) if files.is_empty()) {
+        report_hooks(global, &mut findings);
+    }
     findings
 }
 

@@ -6,7 +6,7 @@ use memory_bank_core::store::{Bank, HistoryError};
 use memory_bank_core::transfer::{HistoryCount, Onto, read_history_line, write_history_line};
 use memory_bank_postgres::{OperatorAction, PostgresBank};
 
-use super::{Place, assert_same, delete, kept, rename, set, versions};
+use super::{Place, assert_same, delete, documents, kept, rename, set, versions};
 use crate::support::{Bench, path};
 
 /// The last name of every document of the tests.
@@ -183,4 +183,66 @@ async fn what_comes_without_a_history_is_created_by_the_import_unless_others_cam
     place.import("f", &bank, &bob, Onto::Merge).await.unwrap();
     let found = kinds(&bob).await;
     assert!(found.contains(&by_import("notes.md")) && found.len() == 3, "{found:?}");
+}
+
+/// The texts that can be read of a name, by the numbers of its versions, without the version from outside that a transfer adds.
+async fn kept_texts(bank: &dyn Bank, caller: &Caller, name: &str) -> Vec<(i64, Option<String>)> {
+    let listed = of_name(bank, caller, name).await.into_iter();
+    let known = listed.filter(|(version, _)| version.author.is_some());
+    known.map(|(version, text)| (version.number, text)).collect()
+}
+
+#[tokio::test]
+async fn what_changed_while_no_history_was_kept_takes_no_version_from_another_document() {
+    let (bench, place) = (Bench::new().await, Place::new());
+    let (bank, alice) = (bench.bank(), bench.tenant("alice", "a").await);
+    let without = PostgresBank::new(bench.database.clone().with_history_days(0), "a".to_owned());
+    for name in ["renamed.md", "replaced.md", "gone.md", "changed.md", "both.md"] {
+        set(&bank, &alice, name, &format!("{name} one\n")).await;
+        set(&bank, &alice, name, &format!("{name} two\n")).await;
+    }
+    rename(&without, &alice, "renamed.md", "moved.md").await;
+    set(&without, &alice, "renamed.md", "a namesake\n").await;
+    delete(&without, &alice, "replaced.md").await;
+    set(&without, &alice, "replaced.md", "a new one\n").await;
+    delete(&without, &alice, "gone.md").await;
+    set(&without, &alice, "changed.md", "changed later\n").await;
+    rename(&without, &alice, "both.md", "both-moved.md").await;
+    set(&without, &alice, "both-moved.md", "both changed\n").await;
+
+    place.export(&bank, &alice, "f").await;
+    let carol = bench.tenant("carol", "b").await;
+    place.import("f", &bank, &carol, Onto::Empty).await.unwrap();
+    let dora = bench.tenant("dora", "c").await;
+    copy(&bank, &alice, &dora).await;
+    let folder = place.bank("f");
+    let copies: [(&dyn Bank, &Caller, &str); 3] =
+        [(&folder, &alice, "in the folder"), (&bank, &carol, "from the folder"), (&bank, &dora, "copied")];
+    let texts = |name: &str| {
+        [(2, Some(format!("{name} two\n"))), (1, Some(format!("{name} one\n")))]
+            .into_iter()
+            .collect::<Vec<_>>()
+    };
+    for (other, caller, what) in copies {
+        assert_eq!(documents(other, caller).await, documents(&bank, &alice).await, "{what}");
+        assert_eq!(kept_texts(other, caller, "moved.md").await, texts("renamed.md"), "{what}");
+        let moved = of_name(other, caller, "moved.md").await;
+        assert_eq!(
+            (moved[0].0.kind, moved[0].0.former_path.clone(), moved[0].1.as_deref()),
+            (VersionKind::Outside, Some(path("renamed.md")), Some("renamed.md two\n")),
+            "{what}"
+        );
+        for name in ["changed.md", "both-moved.md"] {
+            let listed = of_name(other, caller, name).await;
+            assert_eq!(listed[0].0.kind, VersionKind::Outside, "{what}: {name}");
+            assert_eq!(listed[0].1.as_ref(), documents(other, caller).await.get(name), "{what}: {name}");
+            assert_eq!(listed.len(), 3, "{what}: {name}");
+        }
+        let gone = of_name(other, caller, "gone.md").await;
+        assert_eq!((gone.len(), gone[0].0.kind), (3, VersionKind::Deleted), "{what}");
+        let all = versions(other, caller).await;
+        assert_eq!(all.len(), 15, "{what}: {all:?}");
+    }
+    // What comes in goes out as it is.
+    assert_exact((&bank, &carol), (&bank, &dora), "from a folder, and copied").await;
 }

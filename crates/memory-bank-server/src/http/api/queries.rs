@@ -180,7 +180,7 @@ pub(crate) struct OpenEntity {
     /// Whether facts are shown that have ended.
     #[serde(default)]
     pub(super) include_ended: bool,
-    /// What was known at this time; a day is accepted, too, and means its end.
+    /// The time whose knowledge is asked for; a day is accepted, too, and means its end.
     #[serde(default, deserialize_with = "filled")]
     #[param(format = DateTime)]
     pub(super) as_of: Option<String>,
@@ -291,7 +291,7 @@ pub(crate) struct SearchDocuments {
     /// Whether entries are found that have ended.
     #[serde(default)]
     pub(super) include_ended: bool,
-    /// What was known at this time; a day is accepted, too, and means its end.
+    /// The time whose knowledge is asked for; a day is accepted, too, and means its end.
     #[serde(default, deserialize_with = "filled")]
     #[param(format = DateTime)]
     pub(super) as_of: Option<String>,

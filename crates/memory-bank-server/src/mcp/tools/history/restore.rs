@@ -15,6 +15,7 @@ use serde_json::json;
 use super::undo::author_and_number;
 use super::{History, missing, text_of};
 use crate::mcp::tools::documents::write::change;
+use crate::mcp::tools::extra_members::note_stored_name;
 use crate::mcp::tools::reply::{Failure, Reply};
 use crate::mcp::tools::tool::Call;
 
@@ -49,16 +50,19 @@ pub(super) async fn restore(
     let if_match = arguments.if_match_etag.as_deref();
     let mut written = None;
     let paths = [path.clone()];
-    change(call, "Error restoring a version", path.as_str(), &paths, &mut |drafts| {
+    let changes = change(call, "Error restoring a version", path.as_str(), &paths, &mut |drafts| {
         drafts.set_context(&context);
         written = Some(write_document(drafts, &path, &text, if_match)?);
         Ok(())
     })
     .await?;
     let etag = written.map(|written| written.etag);
-    Reply::json(
-        &json!({"success": true, "filename": path.as_str(), "restored": version.number, "etag": etag}),
-    )
+    let mut data =
+        json!({"success": true, "filename": path.as_str(), "restored": version.number, "etag": etag});
+    if let Some(changed) = changes.first() {
+        note_stored_name(&mut data, path.as_str(), &changed.path);
+    }
+    Reply::json(&data)
 }
 
 /// Refuses a version of a deleted document whose name another one has now, whose text it would replace.
