@@ -31,11 +31,13 @@ export function advice(status: number, retryAfter: number | undefined, path = ""
   return status === 503 ? errors.unavailable : errors.server;
 }
 
-/** The page of an entity asks for it and for its changes at once, and either answer may come first. */
+/** The page of an entity or of a document asks for it and for its changes at once, and either answer may come first. */
 function missing(path: string): string {
   const { errors } = texts;
-  if (path.startsWith("/api/v1/graph/") || path.startsWith("/api/v1/history?entity=")) return errors.missingInGraph;
-  return path.startsWith("/api/v1/document") ? errors.missingDocument : errors.missing;
+  const { pathname, searchParams } = new URL(path, location.origin);
+  const ofChanges = pathname === "/api/v1/history";
+  if (pathname.startsWith("/api/v1/graph/") || (ofChanges && searchParams.has("entity"))) return errors.missingInGraph;
+  return pathname.startsWith("/api/v1/document") || (ofChanges && searchParams.has("filename")) ? errors.missingDocument : errors.missing;
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {
@@ -116,7 +118,7 @@ export async function failure(response: Response): Promise<ApiError> {
   if (status === 401) ended();
   // What is against a text, and why a store is busy, only the server knows.
   const isOwn = [400, 409, 413, 503].includes(status) && typeof detail === "string";
-  return new ApiError(status, isOwn ? sentence(detail) : advice(status, typeof retryAfter === "number" ? retryAfter : undefined, new URL(response.url).pathname));
+  return new ApiError(status, isOwn ? sentence(detail) : advice(status, typeof retryAfter === "number" ? retryAfter : undefined, response.url));
 }
 
 // Replies that did not change are not sent again.
