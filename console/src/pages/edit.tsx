@@ -102,30 +102,32 @@ function Editor({ name, read, wanted, editing }: EditorProps) {
         setWaiting(true);
         return;
       }
-      setError(why);
-      if (why.status === 409 || why.status === 404) await compare();
+      const isConflict = why.status === 409 || why.status === 404;
+      if (!isConflict || !(await compare())) setError(why);
     } finally {
       setBusy(false);
       isSaving.current = false;
     }
   }
 
-  /** Whether somebody else was faster; a text may also be refused for another reason. */
-  async function compare() {
+  /** Shows whether somebody else was faster, or why that is not known; a text may also be refused for another reason. */
+  async function compare(): Promise<boolean> {
     try {
       const present = await api.document(name);
-      if (present.etag === base.etag) return;
+      if (present.etag === base.etag) return false;
       setTheirs({ text: present.text, etag: present.etag, by: await writerOf(name, present.etag) });
       setError(undefined);
     } catch (failure) {
-      if (!(failure instanceof api.ApiError)) return;
+      if (!(failure instanceof api.ApiError)) return false;
       if (failure.status !== 404) setError(failure);
-      else if (base.etag !== undefined) {
+      // A document that never was is refused for its name or text, and the refusal is shown.
+      else if (base.etag === undefined) return false;
+      else {
         setElsewhere({ state: "deleted" });
         setError(undefined);
       }
-      // A document that never was is refused for its name or text, and the refusal is shown.
     }
+    return true;
   }
 
   /** The document that was deleted begins anew with this text. */

@@ -1,24 +1,19 @@
-// The picture of the graph in the web console: by keyboard and by pointer, as of a time, with clusters of a large graph, without
-// WebGL, on a phone, and with scripts in names, types and relations.
+// The picture of the graph in the web console: by keyboard and by pointer, as of a time, without WebGL, on a phone, and with scripts
+// in names, types and relations.
 
 import assert from "node:assert/strict";
-import { appendFileSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { accessible, fits, launch, open, openedFolder, PHONE, picture, signIn, skip, withTools } from "./lib/console.mjs";
+import { accessible, fits, launch, middleOf, open, PHONE, picture, signIn, skip, withTools } from "./lib/console.mjs";
 import { Database } from "./lib/http_server.mjs";
-import { writeLargeGraph } from "./lib/large_graph.mjs";
 
 const RUN = "window.report('run')";
 const NAME = `<img src=x onerror=${RUN}>`;
 
-let database, server, browser, alice, folder, then;
+let database, server, browser, alice, then;
 
 const CHAIN = ["Browser", "Gateway", "Checkout", "Payments", "Ledger"];
 
 before(async () => {
-  folder = mkdtempSync(join(tmpdir(), "memory-bank-picture-"));
   if (skip) return;
   database = await Database.lent();
   server = await database.serve();
@@ -42,7 +37,6 @@ before(async () => {
 after(async () => {
   await browser?.close();
   await database?.giveBack();
-  rmSync(folder, { recursive: true, force: true });
 });
 
 /** Signs in and opens a picture, whose nodes have places. */
@@ -121,45 +115,6 @@ test("a click on a node chooses it, keys and buttons move the picture, and types
   await page.getByLabel("service").uncheck();
   await page.waitForTimeout(200);
   assert.notEqual(await seen(), all, "a type is hidden");
-});
-
-/** The middle of the picture, where what was chosen in the list is. */
-async function middleOf(page, name) {
-  await page.getByLabel("Find in the picture").fill(name);
-  await page.locator(".picture-side .nodes").getByRole("button", { name, exact: true }).click();
-  await page.locator("#chosen").waitFor();
-  await page.waitForTimeout(500);
-  await page.getByRole("button", { name: "Show everything" }).click();
-  await page.locator("#chosen").waitFor({ state: "detached" });
-  const { x, y, width, height } = await page.locator(".canvas").boundingBox();
-  return [x + width / 2, y + height / 2];
-}
-
-test("a click while a large picture still moves chooses the node that is seen there", { skip }, async (t) => {
-  const project = join(folder, "moving");
-  writeLargeGraph(project, 3000, 6000);
-  // One without neighbours is exactly in the middle when it is chosen.
-  const log = join(project, "memory-bank/graph/graph.jsonl");
-  const first = JSON.parse(readFileSync(log, "utf8").split("\n")[1]);
-  const name = "Lonely";
-  appendFileSync(log, `${JSON.stringify({ ...first, entity: { ...first.entity, id: "ent_ffffffffffffffff", name } })}\n`);
-  const { link, origin } = await openedFolder(t, project, folder);
-  const page = await open(t, browser, origin, { reducedMotion: "no-preference" });
-  await page.goto(link);
-  await page.getByText("A large graph").waitFor();
-  await page.goto(`${origin}/app/graph?view=picture`);
-  await page.locator(".canvas[data-state=done]").waitFor({ timeout: 120_000 });
-  const [x, y] = await middleOf(page, name);
-  for (const pause of [30, 80, 150, 220]) {
-    await page.waitForTimeout(600);
-    await page.mouse.move(x, y);
-    await page.mouse.wheel(0, -120);
-    await page.waitForTimeout(pause);
-    await page.mouse.click(x, y);
-    await page.getByRole("heading", { name, level: 2 }).waitFor({ timeout: 5000 }).catch(() => assert.fail(`nothing was chosen ${pause} ms after the wheel`));
-    await page.getByRole("button", { name: "Show everything" }).click();
-    await page.locator("#chosen").waitFor({ state: "detached" });
-  }
 });
 
 test("two quick clicks at different places are two clicks, and a double click opens the entity", { skip }, async (t) => {
@@ -384,29 +339,6 @@ test("the names of a small graph are all within the picture of a phone, and none
       assert.ok(one.right <= other.left || other.right <= one.left || Math.abs(one.y - other.y) >= 12, JSON.stringify([one, other]));
     }
   }
-});
-
-test("a graph of 12,000 entities is shown as clusters, of which one opens and one is found by an entity", { skip }, async (t) => {
-  const project = join(folder, "project");
-  writeLargeGraph(project, 12_000, 30_000);
-  const { link, origin } = await openedFolder(t, project, folder);
-  const page = await open(t, browser, origin);
-  await page.goto(link);
-  await page.getByText("A large graph").waitFor();
-  await page.goto(`${origin}/app/graph?view=picture`);
-  await page.getByText("12000 entities and 30000 relations").waitFor();
-  await page.getByText("The graph is too large for one picture").waitFor();
-  await page.locator(".canvas[data-state=done]").waitFor();
-  await accessible(page);
-  await picture(page, "picture-clusters");
-  await page.locator(".picture-side").getByRole("button").first().click();
-  await page.getByRole("button", { name: "Open the cluster" }).click();
-  await page.waitForURL(/cluster=ent_/);
-  await page.locator(".canvas[data-state=done]").waitFor();
-  await page.getByRole("link", { name: "All clusters" }).click();
-  await page.getByLabel("Find a cluster or an entity").fill("Ledger 5432");
-  await page.getByRole("button", { name: "Ledger 5432", exact: true }).click();
-  await page.getByRole("region", { name: "Ledger 5432" }).waitFor();
 });
 
 test("the picture is loaded when it is opened, and its worker from a file of the server", { skip }, async (t) => {

@@ -3,6 +3,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
+import { setTimeout } from "node:timers/promises";
 import { accessible, launch, open, picture, plainField, signIn, skip, withTools } from "./lib/console.mjs";
 import { Database } from "./lib/http_server.mjs";
 
@@ -156,8 +157,23 @@ test("a document that is deleted while it is edited is called so, and its text i
   assert.equal(await field.inputValue(), "# Deleted\n\nof mine\n");
   await accessible(page);
   await picture(page, "edit-deleted");
-  // Saving says the same again, and loses nothing.
+  // Saving says the same again, and loses nothing; no alert is shown until the page knows why the text was refused.
+  const asked = (request) => request.method() === "GET" && request.url().includes("/api/v1/document?");
+  await page.route(
+    (url) => url.pathname === "/api/v1/document",
+    async (route) => {
+      if (asked(route.request())) await setTimeout(500);
+      await route.continue();
+    },
+  );
+  const answered = page.waitForResponse((response) => asked(response.request()));
+  const refused = page.waitForResponse((response) => response.request().method() === "PUT");
   await page.getByRole("button", { name: "Save", exact: true }).click();
+  assert.ok((await refused).status() >= 400);
+  await setTimeout(200);
+  assert.equal(await page.getByRole("alert").count(), 0);
+  await answered;
+  await page.locator("#save:enabled").waitFor();
   await note.waitFor();
   assert.equal(await page.getByRole("alert").count(), 0);
   await page.reload();

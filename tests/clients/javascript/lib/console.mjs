@@ -113,3 +113,15 @@ export async function picture(page, name) {
   const folder = process.env.CONSOLE_SCREENSHOTS;
   if (folder) await page.screenshot({ path: join(folder, `${name}.png`) });
 }
+
+/** The middle of the picture, where what was chosen in the list is. */
+export async function middleOf(page, name) {
+  await page.getByLabel("Find in the picture").fill(name);
+  await page.locator(".picture-side .nodes").getByRole("button", { name, exact: true }).click();
+  await page.locator("#chosen").waitFor();
+  await page.waitForTimeout(500);
+  await page.getByRole("button", { name: "Show everything" }).click();
+  await page.locator("#chosen").waitFor({ state: "detached" });
+  const { x, y, width, height } = await page.locator(".canvas").boundingBox();
+  return [x + width / 2, y + height / 2];
+}
