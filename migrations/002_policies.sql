@@ -34,7 +34,7 @@ BEGIN
 END
 $$;
 
--- Functions of the policies. Those that tell rights take no arguments, so a caller cannot query the rights of another. Their bodies are parsed
+-- Functions of the policies. Those that return rights take no arguments, so a caller cannot query the rights of another. Their bodies are parsed
 -- when they are created (RETURN), so the search_path of a session cannot replace their operators.
 CREATE OR REPLACE FUNCTION app.current_user_id() RETURNS uuid
 LANGUAGE sql STABLE PARALLEL SAFE

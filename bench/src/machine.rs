@@ -5,7 +5,7 @@ use std::process::Command;
 /// One line each, as a Markdown list.
 pub fn described() -> String {
     let cores = std::thread::available_parallelism().map_or(0, std::num::NonZeroUsize::get);
-    let processor = said(field("/proc/cpuinfo", "model name"));
+    let processor = value_or_unknown(field("/proc/cpuinfo", "model name"));
     let memory = field("/proc/meminfo", "MemTotal")
         .and_then(|text| text.split_whitespace().next()?.parse::<u64>().ok())
         .map(|kibibytes| format!("{} GiB", kibibytes.div_ceil(1024 * 1024)));
@@ -13,11 +13,11 @@ pub fn described() -> String {
     let load = load.as_deref().and_then(|text| text.split(' ').next().map(str::to_owned));
     format!(
         "- {processor}, {cores} cores, {} memory\n- {}, {}\n- memory-bank-mcp {}, load of the machine at the start {}\n",
-        said(memory),
-        said(output("uname", &["-sr"])),
-        said(output("rustc", &["--version"])),
+        value_or_unknown(memory),
+        value_or_unknown(output("uname", &["-sr"])),
+        value_or_unknown(output("rustc", &["--version"])),
         env!("CARGO_PKG_VERSION"),
-        said(load),
+        value_or_unknown(load),
     )
 }
 
@@ -32,6 +32,6 @@ fn output(program: &str, arguments: &[&str]) -> Option<String> {
     Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-fn said(text: Option<String>) -> String {
+fn value_or_unknown(text: Option<String>) -> String {
     text.filter(|text| !text.is_empty()).unwrap_or_else(|| "unknown".to_owned())
 }

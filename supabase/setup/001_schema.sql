@@ -654,7 +654,7 @@ CREATE TABLE IF NOT EXISTS app.call_hours (
   PRIMARY KEY (project_id, hour)
 ) WITH (fillfactor = 70);
 
--- For how many days all versions are kept, and the quota of projects without their own, as the servers state them
+-- For how many days all versions are kept, and the quota of projects without their own, as the servers store them
 -- (app.state_history_bounds): the clean-up of the histories reads them here, so that no statement can name others. A lower bound has
 -- an effect after it has been stated for a day.
 CREATE TABLE IF NOT EXISTS app.history_bounds (
@@ -894,7 +894,7 @@ BEGIN
     'public.api_keys', 'public.documents', 'public.graph_entities', 'public.graph_observations',
     'public.graph_relations', 'public.sessions', 'app.project_state', 'app.backups',
     'app.backup_items', 'app.files', 'app.document_versions', 'app.graph_versions', 'app.graph_changes', 'app.graph_history', 'app.stored_bytes',
-    'app.history_bounds', 'app.audit_log', 'app.vector_sets', 'app.vectors', 'app.oauth_grants', 'app.oauth_codes',
+    'app.call_hours', 'app.history_bounds', 'app.audit_log', 'app.vector_sets', 'app.vectors', 'app.oauth_grants', 'app.oauth_codes',
     'app.oauth_refresh_tokens', 'app.oauth_clients', 'app.oauth_sign_ins', 'app.oauth_login_codes', 'app.oauth_assertions',
     'app.issuers', 'app.identities', 'app.barred_identities', 'app.mapped_members'] LOOP
     EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', name);

@@ -651,7 +651,7 @@ BEGIN
   RETURN QUERY
   UPDATE public.api_keys k SET revoked_at = now()
   WHERE k.project_id = project AND k.user_id = usr
-    -- Tokens ended with the membership, a moment ago; caches forget them like keys.
+    -- The trigger of the membership has just revoked the tokens; caches evict them like keys.
     AND (k.revoked_at IS NULL OR k.grant_id IS NOT NULL AND k.revoked_at = now())
   RETURNING k.*;
 END
@@ -1289,7 +1289,7 @@ $$;
 
 -- OAuth ----------------------------------------------------------------------------------------------------------------
 --
--- What a server does before there is a token. Each function takes the SHA-256 of a secret that the request presented (a key, a
+-- The steps before there is a token. Each function takes the SHA-256 of a secret that the request presented (a key, a
 -- login code, a sign-in's cookie, a code or a token), and gives a word for what came of it; none gives a secret. A grant's row
 -- is locked before a code or a token of it is used, so that of two at once the second sees what the first did.
 
@@ -1677,7 +1677,7 @@ BEGIN
 END
 $$;
 
--- Lets in again what a user or an operator took back of a client of an outside issuer.
+-- Removes the block of a client of an outside issuer, which a revocation by a user or an operator has set.
 CREATE OR REPLACE FUNCTION app.allow_grant(p_id uuid) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -2341,7 +2341,7 @@ BEGIN
 END
 $$;
 
--- What an operator does to a membership, no mapping undoes: a membership that was added or changed is no longer mapped, and one
+-- A mapping never changes a membership that an operator has changed: a membership that was added or changed is no longer mapped, and one
 -- that was removed is not given again.
 CREATE OR REPLACE FUNCTION app.note_member_by_hand() RETURNS trigger
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -3537,7 +3537,7 @@ BEGIN
     AND v.at < app.history_start() AND EXISTS (
       SELECT FROM app.graph_history k WHERE k.project_id = p_project AND k.entity_id = p_entity AND k.id = p_id AND k.number > v.number
         AND k.number <> ALL (p_numbers) AND (k.at AT TIME ZONE 'UTC')::date = (v.at AT TIME ZONE 'UTC')::date);
-  -- Each kept change behind some that go, with the row before the first of these.
+  -- Each kept change that follows removed ones, with the row before the first removed one.
   FOR one IN
     SELECT g.kept, (array_agg(g.former ORDER BY g.number))[1] AS former, array_agg(g.number) AS numbers FROM (
       SELECT h.number, h.former, (
@@ -3780,7 +3780,7 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
   IF p_action NOT IN ('bank.imported', 'bank.exported', 'project.backed_up', 'project.restored') THEN
-    RAISE EXCEPTION '`%` is told of where it happens', p_action USING ERRCODE = 'MB400';
+    RAISE EXCEPTION '`%` is recorded by the function that does it, and by no other', p_action USING ERRCODE = 'MB400';
   END IF;
   PERFORM app.audit(p_action, app.project_called(p_slug), p_subject, p_detail);
 END
@@ -4205,7 +4205,7 @@ BEGIN
     OR (NEW.revoked_at BETWEEN '2000-01-01' AND '9000-01-01') IS FALSE
     OR (OLD.expires_at IS NOT NULL AND (NEW.expires_at <= OLD.expires_at) IS NOT TRUE)
     OR (current_user = 'app_user' AND NEW.scopes IS DISTINCT FROM OLD.scopes AND app.may_give(NEW.scopes) IS NOT TRUE) THEN
-    RAISE EXCEPTION 'this of a key cannot be changed' USING ERRCODE = 'insufficient_privilege';
+    RAISE EXCEPTION 'only the label, rights, limit and revocation of a key can be changed' USING ERRCODE = 'insufficient_privilege';
   END IF;
   RETURN NEW;
 END

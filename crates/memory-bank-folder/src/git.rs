@@ -40,7 +40,9 @@ pub(crate) fn tracked(file: &Path) -> Tracked {
         if let Some(other) = OTHER_SYSTEMS.iter().find(|name| above.join(name).symlink_metadata().is_ok()) {
             return Tracked::Unknown(
                 above.to_owned(),
-                format!("`{other}` is not git's, and is not understood here"),
+                format!(
+                    "`{other}` belongs to another version control system, whose list of files cannot be read"
+                ),
             );
         }
         let dot_git = above.join(".git");

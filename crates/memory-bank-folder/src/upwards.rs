@@ -279,7 +279,7 @@ mod tests {
         std::fs::rename(dot_git.join("HEAD"), scene.top.join("head")).unwrap();
         symlink(scene.top.join("head"), dot_git.join("HEAD")).unwrap();
         assert_eq!(scene.found("p/a"), None);
-        // An empty one below a real repository hides it not.
+        // An empty `.git` below a real repository does not hide that repository.
         scene.repository("r");
         let root = scene.bank("r");
         scene.folder("r/a/.git");
@@ -333,7 +333,7 @@ mod tests {
             std::fs::write(evil.join(".git"), text).unwrap();
             assert_eq!(scene.found("evil"), None, "{text:?}");
         }
-        // One that was made up beside it leads to the real folder, but not back.
+        // A forged worktree leads to the real repository, which does not lead back to it.
         let made_up = scene.folder("evil/x/.git/worktrees/w");
         std::fs::write(evil.join(".git"), format!("gitdir: {}\n", made_up.display())).unwrap();
         std::fs::write(made_up.join("gitdir"), format!("{}\n", evil.join(".git").display())).unwrap();

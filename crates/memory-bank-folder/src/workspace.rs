@@ -175,7 +175,7 @@ impl FolderWorkspace {
     }
 
     /// The path that a client's text means. The server's own project may have any name.
-    fn given(&self, words: &str) -> Result<PathBuf, WorkspaceError> {
+    fn path_from_client(&self, words: &str) -> Result<PathBuf, WorkspaceError> {
         if Path::new(words) == self.project { Ok(self.project.clone()) } else { self.origin.absolute(words) }
     }
 
@@ -220,7 +220,7 @@ impl Workspace for FolderWorkspace {
         let _switching = self.switching.lock().await;
         let path = match path {
             None => self.project.clone(),
-            Some(path) => self.given(path)?,
+            Some(path) => self.path_from_client(path)?,
         };
         let place = self.locate(path).await?.ok_or(WorkspaceError::NotABank)?;
         let bank = self.open(place);
@@ -252,7 +252,7 @@ impl Workspace for FolderWorkspace {
         let bank = match &target {
             SelectTarget::Store(id) => self.named(id).await?,
             SelectTarget::Path(words) => {
-                let path = self.given(words)?;
+                let path = self.path_from_client(words)?;
                 if !path.is_dir() {
                     return Err(WorkspaceError::NoSuchPath(words.clone()));
                 }

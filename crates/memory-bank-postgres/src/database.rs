@@ -108,7 +108,7 @@ impl Database {
         let pool = ConnectionPool::new(target, options.max_connections, &deps.entropy, supabase_root)?;
         Ok(Self {
             pool,
-            read_pool: Arc::new(SharedReadPool::beside(options.max_connections)),
+            read_pool: Arc::new(SharedReadPool::for_pool_of(options.max_connections)),
             certificate_check,
             deps,
             default_quota: 0,

@@ -28,7 +28,7 @@ const LIST: &str = "SELECT path, octet_length(content)::bigint, updated_at FROM 
     WHERE project_id = $1 ORDER BY path";
 const READ: &str =
     "SELECT path, content, version, updated_at, project_id FROM app.read_documents($1, $2, $3, $4, $5)";
-/// A row if the history of the document of a name has a text with this etag.
+/// Returns a row if a version of the document with this name has this etag.
 const HAS_TEXT: &str = "SELECT version FROM app.document_versions \
     WHERE project_id = $1 AND document_id = app.document_named($1, $2) AND (etag = $3 OR former_etag = $3) LIMIT 1";
 

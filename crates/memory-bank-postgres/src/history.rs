@@ -301,8 +301,8 @@ impl PostgresBank {
         let none = (None::<Uuid>, None::<Timestamp>, None::<String>, None::<i64>);
         let documents = [document];
         let documents = &documents[..];
-        let own = one(&documents, &number, &none);
-        let after = one(&documents, &next, &none);
+        let own = single_version_parameters(&documents, &number, &none);
+        let after = single_version_parameters(&documents, &next, &none);
         let steps: [Value<'_>; 3] = [&project, &document, &number];
         let range: [Value<'_>; 2] = [&project, &document];
         let names = names_of(std::slice::from_ref(path));
@@ -356,10 +356,14 @@ fn named_now(rows: &[Row]) -> Result<BTreeMap<DocumentPath, String>, StoreError>
     Ok(named)
 }
 
-type Nothing = (Option<Uuid>, Option<Timestamp>, Option<String>, Option<i64>);
+type NullParameters = (Option<Uuid>, Option<Timestamp>, Option<String>, Option<i64>);
 
-/// The values of [`LIST`] for one version.
-fn one<'a>(document: &'a &'a [Uuid], number: &'a i64, none: &'a Nothing) -> [Value<'a>; 10] {
+/// The parameters of [`LIST`] that select one version.
+fn single_version_parameters<'a>(
+    document: &'a &'a [Uuid],
+    number: &'a i64,
+    none: &'a NullParameters,
+) -> [Value<'a>; 10] {
     [document, number, &none.0, &none.1, &none.1, &none.2, &none.1, &none.3, &none.0, &1i32]
 }
 
@@ -423,7 +427,7 @@ fn listed(row: &Row) -> Result<Listed, StoreError> {
     let bytes = |at: usize| bytes_at(row, at);
     let kind = kind_of(column(row, 8)?)?;
     let document: Uuid = column(row, 0)?;
-    // A version that only keeps those before it has no tool.
+    // A version that was added only so that earlier ones can be rebuilt has no tool.
     let tool = column::<Option<&str>>(row, 9)?.filter(|tool| *tool != "-");
     let (tool, undoes) = tool.map(tool_and_mark).unzip();
     let version = Version {

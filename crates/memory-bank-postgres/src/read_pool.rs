@@ -34,7 +34,7 @@ pub(crate) struct SharedReadPool {
 
 impl SharedReadPool {
     /// A read pool beside a pool of this size: it leaves half of the connections to everything else.
-    pub(crate) fn beside(connections: usize) -> Self {
+    pub(crate) fn for_pool_of(connections: usize) -> Self {
         let places = (connections / 2).clamp(1, MAX_CONNECTIONS);
         Self { shared: (0..places).map(|_| Mutex::default()).collect(), next: AtomicUsize::new(0) }
     }

@@ -13,7 +13,7 @@ use crate::{MIGRATOR, SERVER, TestDatabase};
 /// How long it may take to start.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A pooler. Dropped, it is gone.
+/// A process of PgBouncer, which ends when this is dropped.
 #[derive(Debug)]
 pub struct PgBouncer {
     process: Child,

@@ -79,7 +79,7 @@ test("changes of two editors in different places are merged", { skip }, async (t
   await field.fill(PLAN.replace("one", "one of mine"));
   await write("merge.md", PLAN.replace("seven", "seven of theirs"));
   await page.getByRole("button", { name: "Save" }).click();
-  await page.getByText("both fit together").waitFor();
+  await page.getByText("both can be merged").waitFor();
   const theirs = page.getByRole("group", { name: "At line 9" });
   assert.match(await theirs.innerText(), /Their change, which is taken over\./);
   assert.deepEqual(await theirs.locator("del, ins").allInnerTexts(), ["seven", "seven of theirs"]);
@@ -134,7 +134,7 @@ test("a conflict names who wrote the other text, is left again, and keeping all 
   await page.getByRole("button", { name: "Save" }).click();
   await page.getByLabel("Keep theirs").check();
   await page.getByRole("button", { name: "Continue with the merged text" }).click();
-  await page.getByText("nothing of yours is left to save").waitFor();
+  await page.getByText("Nothing is left to save").waitFor();
   await accessible(page);
   await picture(page, "conflict-nothing-left");
   const [title, header] = [await page.getByRole("heading", { level: 1 }).boundingBox(), await page.locator("header.top").boundingBox()];

@@ -96,7 +96,7 @@ test("an observation is ended and brought back by keyboard, on a phone, too", { 
     // Exactly: until the page has loaded, the correction is there, whose name begins with the same words.
     await page.getByRole("button", { name: "End: is wrong", exact: true }).focus();
     await page.keyboard.press("Enter");
-    await page.getByText("Ended. Assistants are not told it any more.").waitFor();
+    await page.getByText("Ended. Assistants no longer get this fact.").waitFor();
     assert.deepEqual(await textsOf(name), ["holds"]);
     assert.equal(await focused(page), "Undo");
     await accessible(page);
@@ -171,7 +171,7 @@ test("a second change while the first one's result is loaded leaves its note and
   const page = await shown(t, "Quick", ["is wrong", "stays"]);
   const releases = await held(page, "Quick");
   await page.getByRole("button", { name: "End: is wrong" }).click();
-  await page.getByText("Ended. Assistants are not told it any more.").waitFor();
+  await page.getByText("Ended. Assistants no longer get this fact.").waitFor();
   await page.keyboard.press("Enter");
   await page.getByText("Undone. It is as it was before.").waitFor();
   assert.equal(await observations(page).getByText("stays").count(), 1);
@@ -268,7 +268,7 @@ test("a text that stays the same is refused, and one that somebody else has chan
   const page = await shown(t, "Busy", ["first"]);
   await page.getByRole("button", { name: "Correct: first" }).click();
   await page.getByRole("button", { name: "Save" }).click();
-  assert.match(await page.getByRole("alert").innerText(), /says this already/);
+  assert.match(await page.getByRole("alert").innerText(), /already has this text/);
   await page.getByLabel("Corrected text").fill("x".repeat(70_000));
   await page.getByRole("button", { name: "Save" }).click();
   await page.getByRole("alert").getByText(/longer|bytes|characters|at most/).waitFor();

@@ -75,7 +75,7 @@ test("a fact that was ended is listed once, also after a return to its former te
   await settled(page);
   const ended = page.locator(".observations li.ended");
   await page.getByRole("button", { name: "End: retries three times" }).click();
-  await page.getByText("Ended. Assistants are not told it any more.").waitFor();
+  await page.getByText("Ended. Assistants no longer get this fact.").waitFor();
   await ended.first().waitFor();
   assert.deepEqual((await ended.allInnerTexts()).map((text) => text.split("\n")[0]), ["retries three times"]);
   assert.doesNotMatch(await ended.first().innerText(), /replaced by/);
@@ -88,7 +88,7 @@ test("a fact that was ended is listed once, also after a return to its former te
   await ports.getByLabel("Show ended facts").check();
   await settled(ports);
   await ports.getByRole("button", { name: "End: listens on port 9090" }).click();
-  await ports.getByText("Ended. Assistants are not told it any more.").waitFor();
+  await ports.getByText("Ended. Assistants no longer get this fact.").waitFor();
   await settled(ports);
   await ports.getByRole("button", { name: "Undo", exact: true }).waitFor();
   const texts = async () => (await ports.locator(".observations li.ended").allInnerTexts()).map((text) => text.split("\n")[0]).sort();
@@ -116,7 +116,7 @@ test("the preview of an undo shows what would change in a document, and what a f
   await send("POST", "graph/observation", { entity: "Ended", text: "is new", supersedes: ["is old"] });
   await page.goto(`${server.origin}/app/graph/Ended`);
   await page.getByRole("link", { name: "Undo: is old" }).click();
-  await page.getByText("it has ended already, so nothing that holds changes").waitFor();
+  await page.getByText("this fact has already ended, so no current fact changes").waitFor();
   await page.goto(`${server.origin}/app/graph/Ended`);
   await page.getByRole("link", { name: "Undo: is new" }).click();
   await page.getByRole("heading", { name: "Would be undone" }).waitFor();

@@ -74,7 +74,7 @@ test("an owner invites a member with a key that is shown once, changes the role,
   await page.keyboard.press("Enter");
   await accessible(page);
   await page.getByRole("button", { name: "Remove the member" }).click();
-  await page.getByText(`${NAME} is no member any more.`).waitFor();
+  await page.getByText(`${NAME} is no longer a member.`).waitFor();
   assert.equal((await send("GET", "documents", undefined, key)).status, 401);
 
   // What the server refuses, the page says.
@@ -146,7 +146,7 @@ test("an owner makes and revokes keys, ends an application's access, and reads t
   await accessible(page);
   await picture(page, "project-calls");
   await page.getByText("The same as a table").click();
-  await page.getByRole("columnheader", { name: "95 of 100 at most" }).waitFor();
+  await page.getByRole("columnheader", { name: "95th percentile" }).waitFor();
   await accessible(page);
   await page.getByRole("button", { name: "30 days" }).click();
   await page.getByRole("button", { name: "30 days", pressed: true }).waitFor();

@@ -10,8 +10,7 @@ pub(super) fn is_archive(heading: &Heading) -> bool {
     heading.title.trim().eq_ignore_ascii_case(ARCHIVE)
 }
 
-/// Where an archive of level 1 begins with which the document ends. A section behind it would be one of its own, so that no tool
-/// would find the section any more.
+/// Where a level-1 archive at the end of the document begins. No tool would find a section behind it.
 pub(super) fn archive_at_end(outline: &Outline<'_>) -> Option<usize> {
     let tops = outline.sections().filter(|section| section.heading.level == 1);
     let tops: Vec<Section<'_>> = tops.collect();

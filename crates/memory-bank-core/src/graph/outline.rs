@@ -50,7 +50,7 @@ pub struct Outline {
 #[derive(Debug, Default)]
 pub struct OutlineBuilder {
     at: Option<i64>,
-    /// Items that did not exist at the time although they are as old as that.
+    /// Items that were deleted at the time, and were restored later with their first timestamp.
     absent: BTreeSet<String>,
     places: HashMap<String, usize>,
     types: HashMap<String, usize>,

@@ -8,7 +8,7 @@ use crate::history::ChangeContext;
 /// The tool that undoes.
 const TOOL: &str = "history";
 
-/// What an undo asks of a change, of a document or of the graph.
+/// The attributes of a change, of a document or of the graph, by which an undo selects it.
 #[derive(Debug, Clone, Copy)]
 pub struct ChangeFacts<'c> {
     /// When.

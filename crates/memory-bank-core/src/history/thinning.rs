@@ -1,4 +1,4 @@
-//! Which old changes of a document or of an item of the graph go: of each day the last one stays.
+//! Selects the old changes of a document or of an item of the graph that are removed: the last change of each day is kept.
 
 use std::collections::BTreeMap;
 
@@ -19,8 +19,8 @@ pub struct DatedChange {
     pub deletes: bool,
 }
 
-/// The numbers of those changes of one document or item that go, at most so many, oldest first: those before a time, except for
-/// the last change of each day in UTC, whatever it is, those before a deletion, and those that stay in any case. The changes are
+/// The numbers of the changes of one document or item to remove, oldest first and at most as many as the limit: those before a
+/// time. The last change of each day in UTC, the change before a deletion, and changes that are always kept stay. The changes are
 /// given oldest first.
 #[must_use]
 pub fn superseded(changes: &[DatedChange], before: Timestamp, most: usize) -> Vec<i64> {

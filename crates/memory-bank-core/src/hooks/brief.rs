@@ -22,7 +22,7 @@ pub struct SessionFacts {
     pub lines: Vec<String>,
 }
 
-/// The framed text, and what its lines contain; none if the bank holds nothing.
+/// The framed text, and the texts of the bank that it shows; `None` if the bank is empty.
 ///
 /// `reply` is that of `get_context_digest`. After a compaction `facts` come first.
 #[must_use]

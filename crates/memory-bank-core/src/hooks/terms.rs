@@ -170,8 +170,8 @@ fn head(text: &str, bytes: usize) -> &str {
     text.get(..text.floor_char_boundary(bytes)).unwrap_or(text)
 }
 
-/// A text's content, for comparison: a number that is the same for texts that differ only in signs, case, bullets and dates, or
-/// behind so many words that one of them may have been cut.
+/// A fingerprint of a text: the same number for texts that differ only in signs, case, bullets and dates. Only its first words count,
+/// since the other text may have been cut behind them.
 #[must_use]
 pub fn fingerprint(text: &str) -> u64 {
     let mut words: BTreeSet<String> = BTreeSet::new();

@@ -77,9 +77,9 @@ fn domain(email: &str) -> Option<&str> {
     (is_plain(name) && is_plain(domain) && domain.is_ascii()).then_some(domain)
 }
 
-/// Whom a rule is for.
+/// RuleSubject a rule is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Whom {
+enum RuleSubject {
     Group(String),
     /// In lower case.
     Domain(String),
@@ -90,7 +90,7 @@ enum Whom {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Rule {
-    whom: Whom,
+    whom: RuleSubject,
     gives: MappedProject,
 }
 
@@ -118,7 +118,7 @@ impl ClaimMapping {
         Self { groups_claim: groups_claim.to_owned(), ..self }
     }
 
-    /// Whether claims have the groups, be there none.
+    /// Whether the claims contain the list of groups, also an empty one.
     #[must_use]
     pub fn has_groups(&self, claims: &Map<String, Value>) -> bool {
         let first = self.groups_claim.split('.').next().unwrap_or_default();
@@ -138,7 +138,7 @@ impl ClaimMapping {
     }
 }
 
-impl Whom {
+impl RuleSubject {
     fn is(&self, claims: &VerifiedClaims<'_>, groups: &[&str]) -> bool {
         let email = claims.email();
         match self {
@@ -193,12 +193,12 @@ impl FromStr for Rule {
             return Err(refused("names nobody"));
         }
         let whom = match kind.trim() {
-            "group" => Whom::Group(name),
-            "domain" if is_domain(&name) => Whom::Domain(name.to_ascii_lowercase()),
+            "group" => RuleSubject::Group(name),
+            "domain" if is_domain(&name) => RuleSubject::Domain(name.to_ascii_lowercase()),
             "domain" => return Err(refused("names a domain that cannot exist")),
-            "email" if domain(&name).is_some() => Whom::Email(name.to_ascii_lowercase()),
+            "email" if domain(&name).is_some() => RuleSubject::Email(name.to_ascii_lowercase()),
             "email" => return Err(refused("names an address that cannot exist")),
-            "subject" => Whom::Subject(name),
+            "subject" => RuleSubject::Subject(name),
             _ => return Err(refused("is about something else than `group`, `domain`, `email` or `subject`")),
         };
         Ok(Self { whom, gives: MappedProject { slug: slug.to_owned(), role } })

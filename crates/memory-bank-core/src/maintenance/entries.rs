@@ -42,13 +42,13 @@ fn old_sessions(path: &DocumentPath, text: &str, now: Timestamp) -> Option<Propo
     if old.is_empty() {
         return None;
     }
-    let mut ground = vec![path.as_str()];
-    ground.extend(old.iter().map(String::as_str));
+    let mut precondition = vec![path.as_str()];
+    precondition.extend(old.iter().map(String::as_str));
     Some(Proposal {
         why: format!("{} began more than {OLD_DAYS} days ago", counted(old.len(), "session record")),
         change: "folds them into one line for each week".to_owned(),
         fold: Some(Fold::Document(path.clone())),
-        ..Proposal::new(ProposalKind::OldSessions, path.as_str(), &ground)
+        ..Proposal::new(ProposalKind::OldSessions, path.as_str(), &precondition)
     })
 }
 

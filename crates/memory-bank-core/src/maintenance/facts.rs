@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    COMPARISONS_PER_ENTITY, Fold, GraphFold, Ground, OLD_DAYS, Proposal, ProposalKind, Step, quoted,
+    COMPARISONS_PER_ENTITY, Fold, GraphFold, OLD_DAYS, Precondition, Proposal, ProposalKind, Step, quoted,
 };
 use crate::compact_sort::CompactSort as _;
 use crate::error::{EditError, StoreError};
@@ -20,7 +20,7 @@ use crate::store::ObservationDraft;
 
 /// The most facts that one proposal removes.
 const MAX_REMOVED: usize = 200;
-/// How often facts that keep others ended are taken out of a removal, until nothing would hold again.
+/// The most passes that exclude facts from a removal because they alone end others, which would hold again.
 const ROUNDS: usize = 20;
 
 /// Adds the proposals for the facts of an entity. Returns whether it had more pairs than comparisons were left.
@@ -73,12 +73,12 @@ fn has_no_times(fact: &Observation) -> bool {
     valid_from.is_none() && valid_until.is_none() && expires_at.is_none()
 }
 
-/// Removes facts. Those that stay instead, and then all of them, must hold.
+/// Plans the removal of facts. If others are kept in their place, none of all these may have ended when the plan is applied.
 fn remove(kept: &[&Observation], removed: &[&Observation]) -> Fold {
     let observations = kept.iter().chain(removed).map(|fact| (*fact).clone()).collect();
-    let ground = Ground { observations, holds: !kept.is_empty(), ..Ground::default() };
+    let precondition = Precondition { observations, holds: !kept.is_empty(), ..Precondition::default() };
     Fold::Graph(GraphFold {
-        ground,
+        precondition,
         step: Step::Remove(removed.iter().map(|fact| fact.id.clone()).collect()),
     })
 }
@@ -130,7 +130,11 @@ fn near_duplicate(entity: &Entity, older: &Observation, newer: &Observation) -> 
     // The one with more words says more; of equal ones, the newer one was written by somebody who knew more.
     let words = |fact: &Observation| fact.text.split_whitespace().count();
     let (stays, goes) = if words(older) > words(newer) { (older, newer) } else { (newer, older) };
-    let ground = Ground { observations: vec![stays.clone(), goes.clone()], holds: true, ..Ground::default() };
+    let precondition = Precondition {
+        observations: vec![stays.clone(), goes.clone()],
+        holds: true,
+        ..Precondition::default()
+    };
     let step = Step::Replace { stays: stays.id.clone(), goes: goes.id.clone() };
     Proposal {
         why: format!("{} says nearly the same as {}", quoted(&goes.text), quoted(&stays.text)),
@@ -138,7 +142,7 @@ fn near_duplicate(entity: &Entity, older: &Observation, newer: &Observation) -> 
             "writes {} again, which supersedes both; they stay as ended facts",
             quoted(&stays.text)
         ),
-        fold: Some(Fold::Graph(GraphFold { ground, step })),
+        fold: Some(Fold::Graph(GraphFold { precondition, step })),
         ..Proposal::new(ProposalKind::NearDuplicate, &entity.name, &[&stays.id, &goes.id])
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
-use super::Ground;
+use super::Precondition;
 use crate::error::EditError;
 use crate::graph::event::Event;
 use crate::graph::ids::{observation_id, relation_id};
@@ -21,11 +21,11 @@ pub(super) struct MovedIds {
     pub(super) relations: Vec<String>,
 }
 
-/// The ids of the items of the ground at the entity that they move to.
-pub(super) fn moved_ids(ground: &Ground, from: &str, into: &str) -> MovedIds {
+/// The ids of the items of the precondition at the entity that they move to.
+pub(super) fn moved_ids(precondition: &Precondition, from: &str, into: &str) -> MovedIds {
     MovedIds {
-        observations: ground.observations.iter().map(|fact| moved_id(fact, into)).collect(),
-        relations: ground.relations.iter().map(|one| moved(one, from, into).id).collect(),
+        observations: precondition.observations.iter().map(|fact| moved_id(fact, into)).collect(),
+        relations: precondition.relations.iter().map(|one| moved(one, from, into).id).collect(),
     }
 }
 
@@ -67,7 +67,7 @@ pub(super) fn attributes(from: &Entity, into: &Entity) -> Option<Map<String, Val
 
 /// The events that move everything and delete the first entity; `None` if the attributes do not go together any more.
 pub(super) fn events(
-    ground: &Ground,
+    precondition: &Precondition,
     graph: &GraphState,
     from: &str,
     into: &str,
@@ -82,9 +82,9 @@ pub(super) fn events(
         Event::EntityUpsert { entity, ts: ts() },
     ];
     let ids: BTreeMap<&str, String> =
-        ground.observations.iter().map(|fact| (fact.id.as_str(), moved_id(fact, into))).collect();
+        precondition.observations.iter().map(|fact| (fact.id.as_str(), moved_id(fact, into))).collect();
     let mut added: BTreeSet<String> = BTreeSet::new();
-    for fact in &ground.observations {
+    for fact in &precondition.observations {
         let id = moved_id(fact, into);
         if graph.observation(&id).is_some() || !added.insert(id.clone()) {
             continue;
@@ -95,7 +95,7 @@ pub(super) fn events(
         let observation = Observation { id, entity_id: into.to_owned(), validity, ..fact.clone() };
         events.push(Event::ObservationAdd { ts: observation.timestamp.clone(), observation });
     }
-    for relation in ground.relations.iter().map(|relation| moved(relation, from, into)) {
+    for relation in precondition.relations.iter().map(|relation| moved(relation, from, into)) {
         if graph.relation(&relation.id).is_none() && added.insert(relation.id.clone()) {
             events.push(Event::RelationAdd { relation, ts: ts() });
         }

@@ -1,6 +1,6 @@
 //! Proposals to fold what a bank has gathered: repeated facts, ended facts, entities of one name, repeated entries of documents,
 //! records of old sessions. No model is asked. A proposal is a pure function of the graph or of one document, and its id is derived
-//! from the content that it concerns, so an id whose ground has changed names nothing any more.
+//! from the content that it concerns, so an id is void as soon as that content changes.
 
 mod entries;
 mod facts;
@@ -82,13 +82,13 @@ pub enum Fold {
 /// A change of the graph, and the items that it was computed from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GraphFold {
-    ground: Ground,
+    precondition: Precondition,
     step: Step,
 }
 
 /// Items that must be what they were. The entities of the observations must exist.
 #[derive(Debug, Clone, Default, PartialEq)]
-struct Ground {
+struct Precondition {
     entities: Vec<Entity>,
     observations: Vec<Observation>,
     relations: Vec<Relation>,
@@ -131,8 +131,8 @@ pub fn of_graph(graph: &GraphState, now: Timestamp) -> GraphProposals {
 }
 
 impl Proposal {
-    fn new(kind: ProposalKind, about: &str, ground: &[&str]) -> Self {
-        let parts: Vec<&str> = [kind.as_str()].into_iter().chain(ground.iter().copied()).collect();
+    fn new(kind: ProposalKind, about: &str, precondition: &[&str]) -> Self {
+        let parts: Vec<&str> = [kind.as_str()].into_iter().chain(precondition.iter().copied()).collect();
         Self {
             id: derive("fold_", &parts),
             kind,
@@ -159,7 +159,7 @@ impl GraphFold {
             Step::Remove(ids) => ids.iter().map(String::as_str).collect(),
             Step::Replace { stays, goes } => [stays.as_str(), goes.as_str()].into(),
             Step::Merge { from, .. } => {
-                let facts = self.ground.observations.iter().map(|fact| fact.id.as_str());
+                let facts = self.precondition.observations.iter().map(|fact| fact.id.as_str());
                 facts.chain([from.as_str()]).collect()
             }
         }
@@ -174,7 +174,7 @@ impl GraphFold {
     /// What it needs to know of the graph.
     #[must_use]
     pub fn part(&self) -> GraphPart {
-        let Ground { entities, observations, relations, whole, present, .. } = &self.ground;
+        let Precondition { entities, observations, relations, whole, present, .. } = &self.precondition;
         let mut part = GraphPart::default();
         part.entities.extend(entities.iter().map(|entity| entity.id.clone()));
         part.entities.extend(observations.iter().map(|fact| fact.entity_id.clone()));
@@ -186,18 +186,19 @@ impl GraphFold {
         part.relations.extend(relations.iter().map(|relation| relation.id.clone()));
         if let Step::Merge { from, into } = &self.step {
             // What moves may exist at the other entity already.
-            let moved = merge::moved_ids(&self.ground, from, into);
+            let moved = merge::moved_ids(&self.precondition, from, into);
             part.observations.extend(moved.observations);
             part.relations.extend(moved.relations);
         }
         part.emptied.extend(whole.clone());
-        if self.ground.holds {
+        if self.precondition.holds {
             part.holding.extend(observations.iter().map(|fact| fact.id.clone()));
         }
         part
     }
 
-    /// The events by this author on a graph that has at least [`Self::part`]; `None` if the ground is another one.
+    /// The events of the change by this author, on a graph that has at least [`Self::part`]; `None` if its items have changed since the
+    /// proposal was computed.
     ///
     /// # Errors
     /// A rule of the graph refuses the change.
@@ -208,18 +209,20 @@ impl GraphFold {
         now: &str,
     ) -> Result<Option<Vec<Event>>, EditError> {
         // A fact that was replaced meanwhile is not replaced again, and no reason to remove another one.
-        if !self.ground.is_in(graph) || self.ground.holds && !self.ground.holds_in(graph, now) {
+        if !self.precondition.is_in(graph)
+            || self.precondition.holds && !self.precondition.holds_in(graph, now)
+        {
             return Ok(None);
         }
         match &self.step {
             Step::Remove(ids) => Ok(Some(self.removals(ids, now))),
             Step::Replace { stays, goes } => facts::replacement(graph, stays, goes, author, now).map(Some),
-            Step::Merge { from, into } => merge::events(&self.ground, graph, from, into, now),
+            Step::Merge { from, into } => merge::events(&self.precondition, graph, from, into, now),
         }
     }
 
     fn removals(&self, ids: &BTreeSet<String>, now: &str) -> Vec<Event> {
-        let gone = self.ground.observations.iter().filter(|fact| ids.contains(&fact.id));
+        let gone = self.precondition.observations.iter().filter(|fact| ids.contains(&fact.id));
         gone.map(|fact| Event::ObservationDelete {
             entity_id: fact.entity_id.clone(),
             observation_id: fact.id.clone(),
@@ -229,7 +232,7 @@ impl GraphFold {
     }
 }
 
-impl Ground {
+impl Precondition {
     /// Whether none of the facts has ended, as far as this graph shows it.
     fn holds_in(&self, graph: &GraphState, now: &str) -> bool {
         let at = instant(now).unwrap_or(i64::MAX);

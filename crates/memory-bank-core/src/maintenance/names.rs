@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use super::{Fold, GraphFold, Ground, Proposal, ProposalKind, Step, facts::counted, merge, quoted};
+use super::{Fold, GraphFold, Precondition, Proposal, ProposalKind, Step, facts::counted, merge, quoted};
 use crate::compact_sort::CompactSort as _;
 use crate::graph::ids::{normalise, normalise_type};
 use crate::graph::state::GraphState;
@@ -143,7 +143,7 @@ fn merger(graph: &GraphState, from: &Entity, into: &Entity, differs: &str) -> Op
         ),
         fold: Some(Fold::Graph(GraphFold {
             step: Step::Merge { from: from.id.clone(), into: into.id.clone() },
-            ground: Ground {
+            precondition: Precondition {
                 entities: vec![from.clone()],
                 observations,
                 relations,

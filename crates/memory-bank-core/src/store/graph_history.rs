@@ -42,7 +42,7 @@ impl EntityChain {
 pub struct GraphSize {
     /// The bytes of which the former graph is made, see [`limits::PAST_GRAPH_BYTES`].
     pub bytes: usize,
-    /// Whether nothing is known to have changed since, and nothing can have changed unnoticed.
+    /// Whether the graph is certainly unchanged since then.
     pub is_unchanged: bool,
 }
 
@@ -64,8 +64,8 @@ pub struct GraphPart {
     pub observations: BTreeSet<String>,
     /// These relations.
     pub relations: BTreeSet<String>,
-    /// Entities of which it matters whether they have other observations or relations than these: a part has at least one of
-    /// each.
+    /// Entities for which the caller must know whether they have other observations or relations: a part has at least one of each
+    /// if there is one.
     pub emptied: BTreeSet<String>,
     /// Observations of which it matters whether they hold: a part has the observations that replace them, too.
     pub holding: BTreeSet<String>,

@@ -188,7 +188,7 @@ pub fn chosen(survey: &Survey, ids: &[String]) -> Result<Vec<Proposal>, Maintain
 /// this edit back.
 ///
 /// # Errors
-/// Its ground has changed, or the store refused. Nothing was written.
+/// Its precondition has changed, or the store refused. Nothing was written.
 pub async fn carry_out(
     bank: &dyn Bank,
     caller: &Caller,

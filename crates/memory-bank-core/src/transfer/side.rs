@@ -99,7 +99,7 @@ impl BankCopy {
                 known.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(<[u8]>::to_vec),
             );
         }
-        for line in self.strays()?.into_iter().chain(self.lines.iter().cloned()) {
+        for line in self.orphaned_rows()?.into_iter().chain(self.lines.iter().cloned()) {
             if !lines.contains(&line) {
                 lines.push(line);
             }
@@ -229,7 +229,7 @@ impl BankCopy {
     }
 
     /// The observations and relations without their entities, as lines of a log.
-    fn strays(&self) -> Result<Vec<Vec<u8>>, NotTransferable> {
+    fn orphaned_rows(&self) -> Result<Vec<Vec<u8>>, NotTransferable> {
         let is_there = |id: &str| self.graph.entity(id).is_some();
         let facts = self.graph.observations().filter(|one| !is_there(&one.entity_id));
         let facts =

@@ -26,11 +26,11 @@ struct Layer {
     narrow: Linear,
     norm: LayerNorm,
     heads: usize,
-    act: Act,
+    act: Activation,
 }
 
 #[derive(Clone, Copy)]
-enum Act {
+enum Activation {
     Gelu,
     GeluTanh,
     Relu,
@@ -94,9 +94,9 @@ impl Layer {
             norm: norm(vars.pp("output.LayerNorm"))?,
             heads: config.num_attention_heads,
             act: match config.hidden_act.as_str() {
-                "relu" => Act::Relu,
-                "gelu" => Act::Gelu,
-                _ => Act::GeluTanh,
+                "relu" => Activation::Relu,
+                "gelu" => Activation::Gelu,
+                _ => Activation::GeluTanh,
             },
         })
     }
@@ -118,9 +118,9 @@ impl Layer {
         let attended = self.output_norm.forward(&(self.output.forward(&context)? + states)?)?;
         let wide = self.wide.forward(&attended)?;
         let wide = match self.act {
-            Act::Gelu => wide.gelu_erf(),
-            Act::GeluTanh => wide.gelu(),
-            Act::Relu => wide.relu(),
+            Activation::Gelu => wide.gelu_erf(),
+            Activation::GeluTanh => wide.gelu(),
+            Activation::Relu => wide.relu(),
         }?;
         self.norm.forward(&(self.narrow.forward(&wide)? + attended)?)
     }

@@ -106,9 +106,11 @@ impl BankDir {
         let mut free = (0..MAX_SET_ASIDE)
             .map(|number| format!("{plain}.foreign-{number}"))
             .filter(|name| self.dir.symlink_metadata(name).is_err());
-        let free = free
-            .next()
-            .ok_or_else(|| io::Error::other(format!("too much stands in the place of `{plain}`")))?;
+        let free = free.next().ok_or_else(|| {
+            io::Error::other(format!(
+                "too many files were set aside for `{plain}`; remove some of those beside it"
+            ))
+        })?;
         tracing::warn!(%plain, free, "something else was in the place of the history and was renamed");
         self.dir.rename(path, &self.dir, free)
     }

@@ -305,7 +305,7 @@ fn chain(source: &Source<'_>, entity: &EntityRef, number: i64) -> Result<EntityC
     }
     let mut chain =
         EntityChain { now: EntitySnapshot::of(&replayed.state, &id), changes: changes.into(), origin };
-    // What only others' lines have, and is not in the graph now, comes back on request alone, whatever version names it.
+    // An item that only foreign lines contain, and that the graph has no more, is restored only with `acceptForeign`.
     if chain.start().beyond(&chain.now).any(|item| foreign.get(item.id()) == Some(item)) {
         chain.origin = Origin::Foreign;
     }

@@ -129,7 +129,7 @@ impl View {
         };
         let stamp = FileStamp::of(&file.metadata()?);
         if stamp.bytes > limits::GRAPH_LOG_BYTES {
-            // A hole takes no room in an archive, and hours to read.
+            // A sparse file is small in an archive, and takes hours to read.
             let damage = Some(too_large(stamp.bytes));
             self.replace_by(
                 GraphState::default(),
@@ -180,7 +180,7 @@ impl View {
             return Ok(false);
         }
         if !known.rest.is_empty() && matches!(read_line(&known.rest), Line::Event(_)) {
-            // Already applied as an event; if it went on as another line, that was wrong.
+            // The partial line was applied as an event. If the rest of it makes another event, the state is wrong.
             let next = reader.fill_buf()?.first();
             if !matches!(next, Some(b'\n' | b'\r')) {
                 return Ok(false);

@@ -39,7 +39,8 @@ impl Mark {
         is_mark.then(|| serde_json::from_slice(line).ok()).flatten()
     }
 
-    /// Whether it may follow the change of this number: numbers only grow, so none means two changes, also in a log that others write.
+    /// Whether the mark may follow the change with this number. Numbers only grow, so that no number names two changes, also in a log
+    /// that other programs write.
     pub(super) fn follows(&self, number: i64) -> bool {
         let begins = (number..=limits::TRANSFER_NUMBER).contains(&self.number);
         let mut last = number;

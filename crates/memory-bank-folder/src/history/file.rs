@@ -60,7 +60,7 @@ impl HistoryFile {
             Some(file) => last_record(file, length, &name, seal)?,
             None => None,
         };
-        // One of an earlier program does not show where it was written.
+        // A record of an earlier version of this program does not contain its own position.
         let last = last.filter(|last| !last.is_misplaced && (!last.is_own || last.facts.place.is_some()));
         let mut found = Self { name, file, end: length, last, highest: 0, length };
         if found.last.is_none() && length > 0 {

@@ -60,7 +60,7 @@ impl Writer<'_> {
         let Ok(path) = DocumentPath::parse(&last.facts.path) else { return Ok(()) };
         let contents = file.contents(Some(self.seal)).map_err(cannot())?;
         let Some(timeline) = Timeline::of(self.dir, &path, Some(self.seal))? else { return Ok(()) };
-        let gone = gone(&contents.records, excess);
+        let gone = versions_to_remove(&contents.records, excess);
         if !BATCH.contains(&gone.len()) && matches!(excess, Excess::Before(_)) || gone.is_empty() {
             return Ok(());
         }
@@ -93,10 +93,10 @@ impl Writer<'_> {
     }
 }
 
-/// The numbers of the versions that go. A version that links names stays, and so do the last one, those before a foreign
-/// one, and those of other documents that had the name. By age, a creation and the last one before a change by another user or session
-/// stay, too; by size they may go.
-fn gone(records: &[Record], excess: &Excess) -> Vec<i64> {
+/// The numbers of the versions to remove. Never removed are a version that links two names, the last version, the version before a
+/// foreign one, and versions of other documents that had the name. If the reason is age, a creation and the last version before a
+/// change by another user or session are kept, too.
+fn versions_to_remove(records: &[Record], excess: &Excess) -> Vec<i64> {
     let Some(last) = records.last() else { return Vec::new() };
     let is_candidate = |pair: &[Record]| match pair {
         [one, next] => {
@@ -127,7 +127,7 @@ fn gone(records: &[Record], excess: &Excess) -> Vec<i64> {
                 .map(|(place, record)| DatedChange {
                     number: record.facts.number,
                     at: record.facts.at,
-                    // An undo must not take the part of another with its own.
+                    // Without this version the changes of two authors would be one, and an undo of one of them would take back both.
                     stays: !candidates.contains(&record.facts.number)
                         || record.facts.kind == Kind::Created
                         || own.get(place + 1).is_some_and(|next| by(next) != by(record)),

@@ -42,7 +42,7 @@ impl FolderWorkspace {
         // "Here" is the bank that the server found above, not a second one below it.
         let own = self.found.as_ref().filter(|_| is_here).map(|found| found.project.clone());
         let is_found = own.is_some();
-        let path = own.map_or_else(|| self.given(path), Ok)?;
+        let path = own.map_or_else(|| self.path_from_client(path), Ok)?;
         let Prepared { place, made_project, above } = self.prepare_folders(path).await?;
         let bank = self.open(place);
         let created = write_core_documents(&bank, caller).await?;

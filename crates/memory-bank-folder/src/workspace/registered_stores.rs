@@ -119,7 +119,7 @@ impl FolderWorkspace {
         let project_path = match kind {
             StoreKind::Remote => path.to_owned(),
             StoreKind::Local => {
-                let path = self.given(path)?;
+                let path = self.path_from_client(path)?;
                 let (origin, project, shows_paths) =
                     (self.origin.clone(), self.project.clone(), self.shows_paths);
                 let place = blocking(move || confined(&origin, &project, &path, shows_paths)).await?;

@@ -92,7 +92,7 @@ async fn browse(link: &str, console: &Arc<LocalConsole>, is_wanted: bool) {
             return;
         }
     };
-    // Without the link being used, the minute is over.
+    // The link was not used within the minute.
     drop(tokio::time::timeout(FILE_LIFE, console.redeemed()).await);
     if let Err(error) = file.remove() {
         tracing::warn!(%error, "the file with the link could not be deleted");

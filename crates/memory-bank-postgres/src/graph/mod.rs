@@ -50,7 +50,7 @@ const COUNTS: &str = "SELECT (SELECT count(*) FROM public.graph_entities WHERE p
 const TYPES: &str = "SELECT entity_type, count(*) FROM public.graph_entities WHERE project_id = $1 \
     GROUP BY entity_type ORDER BY count(*) DESC, min(seq) LIMIT 5";
 /// The entities with the most relations and observations, and the most recently changed ones, with their ranks in
-/// both. Observations that have ended at the moment `$2` are not counted; the last column is how many of the project have.
+/// both. Observations that have ended at the moment `$2` are not counted; the last column is the number of ended observations of the project.
 const BUSIEST: &str = concat!(
     "WITH nearest AS (SELECT id FROM public.graph_entities WHERE project_id = $1)",
     replaced_facts!("$2"),

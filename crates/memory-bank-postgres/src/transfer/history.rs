@@ -101,6 +101,7 @@ impl Export {
             let unseen = answer(&rows, 0).first().map(|row| unseen_change(newest, row)).transpose()?;
             history.links.splice(0..0, unseen.flatten());
         }
+        note_unseen_renamings(&mut history.links);
         Ok(history)
     }
 }
@@ -139,6 +140,17 @@ fn unseen_change(newest: &Version, row: &Row) -> Result<Option<Link>, StoreError
         (newest.etag.clone(), Some(Delta::from_parts(whole, 0, String::new())))
     };
     Ok(Some(Link { version, former, back }))
+}
+
+/// A renaming without a history adds no version: the next one, of which the document has another name, has it, too.
+fn note_unseen_renamings(links: &mut [Link]) {
+    for at in 1..links.len() {
+        let (newer, older) = links.split_at_mut(at);
+        let (Some(newer), Some(older)) = (newer.last_mut(), older.first()) else { continue };
+        if newer.version.former_path.is_none() && newer.version.path != older.version.path {
+            newer.version.former_path = Some(older.version.path.clone());
+        }
+    }
 }
 
 /// A change from outside that follows a version.

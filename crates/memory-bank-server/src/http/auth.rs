@@ -165,7 +165,7 @@ impl Authenticator {
                 CachedKey { identity: found, valid_for: KEY_CACHE_TTL }
             }
         };
-        let verdict = self.learn(*hash, identity, before, queried_at, valid_for);
+        let verdict = self.check_and_cache(*hash, identity, before, queried_at, valid_for);
         if let Ok(Authenticated { caller, .. }) = &verdict {
             self.note_use(caller);
         }
@@ -173,7 +173,7 @@ impl Authenticator {
     }
 
     /// Checks the entry of the directory or of a cache, and caches it.
-    fn learn(
+    fn check_and_cache(
         &self,
         hash: KeyHash,
         identity: Option<KeyIdentity>,
@@ -245,7 +245,7 @@ impl Authenticator {
             Ok(found) => found,
             Err(error) => return AuthError::Unavailable(error),
         };
-        match self.learn(who.hash, found, before, queried_at, KEY_CACHE_TTL) {
+        match self.check_and_cache(who.hash, found, before, queried_at, KEY_CACHE_TTL) {
             // The refusal was for a forged entry of a cache, or for a state that has passed.
             Ok(_) => AuthError::Unavailable(StoreError::Busy),
             Err(error) => error,

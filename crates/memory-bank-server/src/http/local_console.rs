@@ -14,7 +14,7 @@ use memory_bank_core::identity::{KeyDirectory, KeyHash, KeyIdentity, KeyUse, Pla
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-/// The most sessions at a time; one more ends the one that ends first.
+/// The most sessions at a time. A further session ends the one that would expire first.
 const MOST_SESSIONS: usize = 8;
 /// How long a link works.
 const LINK_LIFE: Duration = Duration::from_secs(120);
@@ -57,7 +57,7 @@ impl LocalConsole {
         self.redeemed.notified().await;
     }
 
-    /// Uses the secret of the link up; whether it was the one.
+    /// Redeems the secret of the link; `true` if it was the right one.
     pub(crate) fn redeem(&self, secret: &PlainToken) -> bool {
         let now = self.clock.now();
         let used = self.link.lock().take_if(|link| link.secret == secret.hash());

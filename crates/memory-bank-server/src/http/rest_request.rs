@@ -315,7 +315,7 @@ impl RestRequest {
     }
 
     fn sent(&self, text: String, memory: &Arc<Reservation>) -> Response {
-        // What a change did is no stored reply that a client may have: 304 would hide it.
+        // The result of a change is never cached: a 304 would hide it.
         let etag = if [Method::GET, Method::HEAD].contains(&self.method) { etag::of(&text) } else { None };
         if let Some(etag) = &etag
             && etag::is_known(&self.headers, etag)

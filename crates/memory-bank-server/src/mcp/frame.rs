@@ -47,11 +47,11 @@ fn absent_word(texts: &[Framed]) -> String {
         together.push_str(text);
         together.push('\0');
     }
-    grown(Etag::of(&together).as_str(), |word| all().any(|text| text.contains(word)))
+    unused_marker(Etag::of(&together).as_str(), |word| all().any(|text| text.contains(word)))
 }
 
 /// A word that begins with this one and is not held. No text holds a word that is longer than itself, so this ends.
-fn grown(word: &str, held: impl Fn(&str) -> bool) -> String {
+fn unused_marker(word: &str, held: impl Fn(&str) -> bool) -> String {
     let mut word = word.to_owned();
     while held(&word) {
         word = format!("{word}x{word}");
@@ -138,8 +138,8 @@ mod tests {
     #[test]
     fn the_mark_grows_until_no_text_contains_it() {
         let text = "ab abxab";
-        assert_eq!(grown("ab", |word| text.contains(word)), "abxabxabxab");
-        assert_eq!(grown("cd", |word| text.contains(word)), "cd");
+        assert_eq!(unused_marker("ab", |word| text.contains(word)), "abxabxabxab");
+        assert_eq!(unused_marker("cd", |word| text.contains(word)), "cd");
     }
 
     #[test]

@@ -25,7 +25,7 @@ const SHORT: &[(&[&str], &str)] = &[
         "This server keeps the project's memory bank: markdown documents and a knowledge graph that outlive this \
          conversation.",
     ),
-    (&["get_context_digest"], "At the start: get_context_digest. It is short and says where to go on."),
+    (&["get_context_digest"], "At the start: get_context_digest. It is short and names the next steps."),
     (&["initialize_memory_bank"], "If there is no bank, offer initialize_memory_bank."),
     (
         &["get_targeted_context", "search_memory_bank", "graph_search"],

@@ -472,7 +472,7 @@ fn is_lasting(role: Role) -> bool {
     matches!(role, Role::Task | Role::Issue | Role::NextStep | Role::Question | Role::Decision)
 }
 
-/// The entries of an item by the whole reading, without the short way of a log line.
+/// The entries of an item by the complete parser, without the fast path for log lines.
 #[cfg(test)]
 pub(super) fn entries_of_item(kind: DocumentKind, item: &ListItem, place: &LineContext) -> Vec<Entry> {
     let mut reader = EntryReader { kind, section: 0, found: Vec::new(), prose: Vec::new(), current: None };

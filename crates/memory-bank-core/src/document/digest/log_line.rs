@@ -11,8 +11,8 @@ use super::note::note_role;
 use crate::document::date::dated_log_line;
 use crate::document::roles::{Role, is_placeholder};
 
-/// The entry of such a line, but for its place in the document: the one that the whole reading of the item makes. `None` if the line is of
-/// another form, or no entry of these roles.
+/// Parses a dated log line without copying its words: the entry, except for its place in the document, equals that of the complete
+/// parser. `None` if the line has another form, or is not an entry of these roles.
 pub(super) fn log_line(kind: DocumentKind, item: &ListItem, place: &LineContext) -> Option<Entry> {
     let role = place.role.filter(|role| matches!(role, Role::RecentChange | Role::Done | Role::Note))?;
     if item.has_children || item.depth > 0 || place.is_past || !kind.is_current() {
@@ -104,7 +104,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(3000))]
 
-        /// A line that is not copied is the entry that the whole reading makes of it.
+        /// The fast path returns the same entry as the complete parser.
         #[test]
         fn a_log_line_is_the_entry_of_its_item(
             head in prop::sample::select(HEADS),

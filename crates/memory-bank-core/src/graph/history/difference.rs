@@ -1,4 +1,4 @@
-//! The changes that lead from one graph to another one, each item by itself, so that the history has no change of what both have.
+//! The changes that lead from one graph to another one, item by item: the history gets no change of an item that both contain.
 
 use crate::graph::Relation;
 use crate::graph::event::Event;

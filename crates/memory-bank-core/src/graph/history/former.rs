@@ -25,7 +25,8 @@ impl FormerItems {
         Self { until, items: BTreeMap::new(), bytes: 0 }
     }
 
-    /// Notes a change: of those of an item since the time the first one counts, so they come in their order.
+    /// Records the state of an item before a change. Only the first change of an item since the time counts: call it in the order of
+    /// time.
     pub fn note(&mut self, at: Timestamp, id: &str, before: Option<GraphItem>) {
         if at < self.until || self.items.contains_key(id) || self.are_too_many() {
             return;

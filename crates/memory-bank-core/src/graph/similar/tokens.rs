@@ -44,7 +44,7 @@ pub(super) struct Token {
 #[derive(Debug)]
 pub(super) struct Sentence {
     pub(super) tokens: Vec<Token>,
-    /// Whether it tells what happened, of which there may be many.
+    /// Whether it reports an event. An entity may have many events, which do not contradict each other.
     pub(super) is_event: bool,
 }
 
@@ -187,7 +187,7 @@ const UNITS: &[&str] = &[
     "byte", "day", "hour", "kilobyt", "megabyt", "gigabyt", "minut", "month", "percent", "second", "week",
     "year", "ms", "s", "min", "h", "kb", "mb", "gb", "tb", "kib", "mib", "gib", "%",
 ];
-/// Words of which one denies the other, as stems.
+/// Pairs of antonyms, as stems.
 const OPPOSITES: &[(&str, &str)] = &[
     ("enabl", "disabl"),
     ("on", "off"),

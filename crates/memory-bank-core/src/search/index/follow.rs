@@ -24,8 +24,8 @@ impl Index {
         }
     }
 
-    /// Indexes these entities in their current state, deleted ones included. For graphs that are too large to be
-    /// indexed at once.
+    /// Indexes these entities as they are now, and removes deleted ones. Used for graphs that are too large to be indexed at
+    /// once.
     pub fn follow_entities<'a>(&mut self, graph: &GraphState, ids: impl IntoIterator<Item = &'a str>) {
         for id in ids {
             self.take_entity(graph, id);

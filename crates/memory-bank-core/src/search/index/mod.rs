@@ -359,7 +359,7 @@ impl Index {
             self.held = self.held.saturating_sub(slot.bytes());
             count_down(&mut self.units, scope, 1);
             count_down(&mut self.total_length, scope, u64::from(slot.length));
-            self.vocabulary.unpost(*at, scope, slot.language, &slot.terms, together);
+            self.vocabulary.remove_postings(*at, scope, slot.language, &slot.terms, together);
             if together && let Some(terms) = terms.get_mut(scope as usize) {
                 terms.extend(slot.terms);
             }

@@ -197,7 +197,7 @@ impl Vocabulary {
 
     /// Removes the postings of these terms for a unit. With `together` the postings stay until [`Self::retain`]
     /// removes them.
-    pub(super) fn unpost(
+    pub(super) fn remove_postings(
         &mut self,
         slot: u32,
         scope: Scope,

@@ -299,7 +299,7 @@ fn content(
         } else {
             CommandShell::Posix
         };
-        // Shells but that of Windows take a backslash for something else; Windows takes slashes in paths.
+        // Shells other than that of Windows read a backslash as an escape; Windows accepts slashes in paths.
         let slashed = |word: &String| word.replace('\\', "/");
         let is_slashed = is_windows && shell != CommandShell::Windows;
         let (program, options) = match is_slashed {

@@ -56,7 +56,7 @@ impl HookSettings {
             None => SettingsFile::default(),
             Some(Ok(file)) => file,
             Some(Err(error)) => {
-                errors.push(format!("`hooks.json` is not understood, and nothing is recorded: {error}"));
+                errors.push(format!("`hooks.json` cannot be parsed, and nothing is recorded: {error}"));
                 SettingsFile { records: Some(false), ..SettingsFile::default() }
             }
         };

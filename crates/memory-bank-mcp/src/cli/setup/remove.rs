@@ -49,8 +49,7 @@ pub(super) fn run(run: &Run<'_>, report: &mut Report) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The entry in a file that has taken the place of a link to the recorded one, as programs leave it that replace what they
-/// save. It counts while it starts the same program; a link that leads elsewhere is not followed.
+/// The entry in a regular file that has replaced a recorded link, as programs leave it that save by replacing. It counts while it starts the same program; a link that leads elsewhere is not followed.
 fn copy_of(client: Option<Client>, record: &Record, records: &Records) -> Option<Record> {
     let link = record
         .link

@@ -262,14 +262,14 @@ async fn guesses_evict_no_key_and_keys_evict_no_key_in_use() {
     for number in 0..CACHE_CAPACITY * 3 / 2 {
         let guess = KeyHash::of(&number.to_le_bytes());
         let (before, asked) = (authenticator.cache.evictions(), Instant::now());
-        authenticator.learn(guess, None, before, asked, KEY_CACHE_TTL).unwrap_err();
+        authenticator.check_and_cache(guess, None, before, asked, KEY_CACHE_TTL).unwrap_err();
     }
     assert!(matches!(authenticator.known(&hash), Some(Ok(_))), "guesses evicted a key");
     let identity = directory.known.lock().clone().unwrap().1;
     for number in 0..CACHE_CAPACITY * 3 / 2 {
         let other = KeyHash::of(format!("key {number}").as_bytes());
         let (before, asked) = (authenticator.cache.evictions(), Instant::now());
-        authenticator.learn(other, Some(identity.clone()), before, asked, KEY_CACHE_TTL).unwrap();
+        authenticator.check_and_cache(other, Some(identity.clone()), before, asked, KEY_CACHE_TTL).unwrap();
         if number % 64 == 0 {
             assert!(
                 matches!(authenticator.known(&hash), Some(Ok(_))),

@@ -33,7 +33,7 @@ const LONGEST: usize = 64 * 1024;
 const AT_ONCE: usize = 8;
 /// How many documents are cached.
 const CACHED: usize = 1000;
-/// How long a document is cached: what it says, within these bounds.
+/// How long a document is cached: as long as its response asks for, within these bounds.
 const SHORTEST_LIFE: Duration = Duration::from_secs(60);
 const LONGEST_LIFE: Duration = Duration::from_secs(24 * 3600);
 /// The same for keys, so that one that its client has removed is not accepted for long.

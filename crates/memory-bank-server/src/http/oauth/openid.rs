@@ -198,14 +198,14 @@ fn no_access(provider: &OpenIdProvider, user: &OutsideUser, why: OutsideRefusal,
         OutsideRefusal::Barred => {
             format!("An operator of this server has removed your access (“{}” at {name}).", user.subject)
         }
-        OutsideRefusal::Full => "This server has too many users. Tell its operator.".to_owned(),
+        OutsideRefusal::Full => "This server has too many users. Contact its operator.".to_owned(),
         OutsideRefusal::Untrusted => {
             tracing::error!(
                 issuer = user.issuer,
                 "the database does not trust the issuer; run `memory-bank-mcp identities trust ISSUER` as the operator"
             );
             format!(
-                "This server is not set up for {name} yet. Tell its operator; the log says what is missing."
+                "This server is not set up for {name} yet. Contact its operator; the log names the missing setting."
             )
         }
     };

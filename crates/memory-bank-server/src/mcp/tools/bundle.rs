@@ -219,7 +219,7 @@ async fn digest(call: &Call, bank: &Arc<dyn Bank>, facts: &WantedFacts) -> Value
         Ok(reply) => reply.structured.get("digest").cloned().unwrap_or_default(),
         Err(error) => {
             tracing::warn!(?error, "the bundle omits the digest");
-            json!("it cannot be made now; get_context_digest says why")
+            json!("it cannot be created now; get_context_digest gives the reason")
         }
     }
 }

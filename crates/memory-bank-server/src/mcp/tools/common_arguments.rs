@@ -59,7 +59,7 @@ impl WantedFacts {
     /// The view of these arguments at this time.
     ///
     /// # Errors
-    /// `asOf` is no time.
+    /// `asOf` is not a valid time.
     pub(crate) fn view(&self, now: Timestamp) -> Result<FactView, Failure> {
         let view = match self.as_of.as_deref().map(str::trim).filter(|as_of| !as_of.is_empty()) {
             Some(as_of) => FactView::as_of(as_of).map_err(Failure::from)?,

@@ -140,7 +140,7 @@ struct Read {
     authors: BTreeMap<String, String>,
     /// Lines on the graph, or why there are none.
     graph: Result<Vec<String>, String>,
-    /// What of a former graph is not as it was.
+    /// The parts of the past graph that could not be rebuilt.
     graph_note: Option<&'static str>,
     /// The changes since the last session, if there was one.
     changes: Option<Changes>,

@@ -117,7 +117,7 @@ impl<'a> ViewedGraph<'a> {
         blocking(move || former.open(&nodes, depth, bytes, view)).await
     }
 
-    /// What of it is not as it was.
+    /// The parts of the past graph that could not be rebuilt: the `asOfNote`.
     pub(crate) fn note(&self) -> Option<&'static str> {
         self.note
     }

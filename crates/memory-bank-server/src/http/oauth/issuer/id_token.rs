@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::http::oauth::issuer::token::{LONGEST_SUBJECT, Reason, Unverified, is_plain};
 
-/// What an ID token has to say to be accepted.
+/// The claims that an ID token needs to be accepted.
 pub(super) struct ExpectedIdToken<'a> {
     pub(super) issuer: &'a str,
     pub(super) client_id: &'a str,

@@ -1,4 +1,4 @@
-//! What an OpenID provider says of itself (OpenID Connect Discovery), cached.
+//! The metadata of an OpenID provider (OpenID Connect Discovery), cached.
 
 use std::sync::Arc;
 use std::time::Duration;

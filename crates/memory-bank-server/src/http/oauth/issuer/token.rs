@@ -112,7 +112,7 @@ pub(crate) struct Claims {
     pub(crate) project: Option<String>,
     /// How long it is valid, with the clock skew.
     pub(crate) valid_for: Duration,
-    /// Everything that it says.
+    /// All claims.
     pub(crate) all: Map<String, Value>,
 }
 
@@ -188,7 +188,7 @@ impl Unverified<'_> {
     /// Tokens for other purposes are signed with the same keys. One that is bound to a key of its client would be worth
     /// nothing to a thief, and is refused, since that is not checked here.
     fn is_access_token(&self) -> Result<(), Reason> {
-        // What a token says of itself, if it does.
+        // The type that the token declares, if any.
         let says = |name: &str, right: &str| {
             let value = self.claims.get(name)?;
             Some(value.as_str().is_some_and(|kind| kind.eq_ignore_ascii_case(right)))

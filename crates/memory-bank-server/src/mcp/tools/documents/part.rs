@@ -70,7 +70,7 @@ impl ReadOne {
         as_of.map(FactView::as_of).transpose().map_err(Failure::from)
     }
 
-    /// The document, or the part of it, as a reply. A former state has notes about it, and no etag, since it is no text to edit.
+    /// The document, or the part of it, as a reply. A past state has notes and no etag, since it cannot be edited.
     pub(crate) fn reply(
         &self,
         document: Document,
