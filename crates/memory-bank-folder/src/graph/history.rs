@@ -436,8 +436,10 @@ pub(crate) fn put_carried(
         write_durably(dir, &empty).map_err(StoreError::io(format!("cannot write to `{LOG}`")))?;
     }
     let name = imported_name(before);
+    // Some file systems of Windows replace no file that is open.
     dir.open_history(&name, true)
-        .and_then(|_| dir.replace_history(&name, &seal.seal_all(&bytes)))
+        .map(drop)
+        .and_then(|()| dir.replace_history(&name, &seal.seal_all(&bytes)))
         .and_then(|()| dir.sync_history())
         .map_err(cannot())?;
     record(dir, last, &log_bytes(dir)?).map_err(cannot())?;
@@ -452,8 +454,10 @@ pub(super) fn keep_log(dir: &BankDir, log: &[u8]) -> Result<Option<i64>, StoreEr
     }
     let Replayed { before_log, last, .. } = replay(dir, None, &mut |_| ())?;
     let name = segment_name(before_log);
+    // Some file systems of Windows replace no file that is open.
     dir.open_history(&name, true)
-        .and_then(|_| dir.replace_history(&name, log))
+        .map(drop)
+        .and_then(|()| dir.replace_history(&name, log))
         .and_then(|()| dir.sync_history())
         .map_err(StoreError::io("cannot write the history"))?;
     Ok(Some(last))

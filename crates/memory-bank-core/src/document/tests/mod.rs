@@ -15,6 +15,8 @@ mod section;
 mod section_selection;
 mod write;
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use super::{
@@ -22,6 +24,10 @@ use super::{
     UpdateActiveContext, UpdateTasks,
 };
 use crate::store::Drafts;
+
+/// The shortest processor time of a thread that is distinguished from none: Windows counts it in steps of a 64th of a second.
+pub(in crate::document) const CLOCK_STEP: Duration =
+    Duration::from_millis(if cfg!(windows) { 16 } else { 0 });
 
 /// The digest of one document.
 fn digest_of(document: CoreDocument, text: &str) -> Digest {
