@@ -451,11 +451,11 @@ export async function changes(last: string | undefined, signal: AbortSignal): Pr
   return response.body;
 }
 
-/** The name of the OpenID provider with which users sign in; none without one. */
-export async function provider(signal: AbortSignal): Promise<string | undefined> {
+/** How users sign in beside keys and codes: the name of an OpenID provider, if there is one; into a folder only by a link. */
+export async function waysIn(signal: AbortSignal): Promise<{ provider: string | undefined; isFolder: boolean }> {
   const response = await send("/app/openid", { signal });
-  const { name } = await problem(response);
-  return response.ok && typeof name === "string" ? name : undefined;
+  const { name, isFolder } = await problem(response);
+  return { provider: response.ok && typeof name === "string" ? name : undefined, isFolder: response.ok && isFolder === true };
 }
 
 /** Where the browser goes to sign in with the provider. */

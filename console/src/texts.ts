@@ -23,6 +23,8 @@ export const texts = {
     or: "Or with a key or a code:",
     empty: "Enter an API key or a login code.",
     ended: "Your session has ended. Sign in again to continue where you were.",
+    endedOfFolder: "Your session has ended.",
+    byLink: "This console shows a folder, and a link opens it. For a new link run memory-bank-mcp open in that folder again.",
     out: "You are signed out.",
     choose: "Choose a project",
     role: (role: string) => `as ${role}`,

@@ -1,7 +1,7 @@
 // Signing in with a key or a login code, and choosing a project.
 
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
-import { ApiError, beginWithProvider, keepSession, type Project, provider as nameOfProvider, signIn, type StoredSession } from "../api";
+import { ApiError, beginWithProvider, keepSession, type Project, signIn, type StoredSession, waysIn } from "../api";
 import { move } from "../router";
 import { texts } from "../texts";
 
@@ -17,6 +17,7 @@ interface Props {
 export function SignIn({ why, offered, onSignedIn }: Props) {
   const [projects, setProjects] = useState<Project[] | undefined>(offered);
   const [provider, setProvider] = useState<string>();
+  const [isFolder, setFolder] = useState(false);
   const [error, setError] = useState<string>();
   const [busy, setBusy] = useState(false);
   const field = useRef<HTMLInputElement>(null);
@@ -27,8 +28,11 @@ export function SignIn({ why, offered, onSignedIn }: Props) {
 
   useEffect(() => {
     const control = new AbortController();
-    nameOfProvider(control.signal).then(
-      setProvider,
+    waysIn(control.signal).then(
+      (ways) => {
+        setProvider(ways.provider);
+        setFolder(ways.isFolder);
+      },
       // Keys and codes are offered in any case.
       () => setProvider(undefined),
     );
@@ -77,7 +81,7 @@ export function SignIn({ why, offered, onSignedIn }: Props) {
     }
   }
 
-  const note = why === "ended" ? texts.signIn.ended : why === "out" ? texts.signIn.out : undefined;
+  const note = why === "ended" ? (isFolder ? texts.signIn.endedOfFolder : texts.signIn.ended) : why === "out" ? texts.signIn.out : undefined;
   return (
     <main class="sign-in" id="content">
       <p class="brand">
@@ -95,7 +99,9 @@ export function SignIn({ why, offered, onSignedIn }: Props) {
           {error}
         </p>
       )}
-      {projects === undefined ? (
+      {isFolder ? (
+        <p>{texts.signIn.byLink}</p>
+      ) : projects === undefined ? (
         <form onSubmit={submit} noValidate>
           <p>{texts.signIn.intro}</p>
           {provider !== undefined && (

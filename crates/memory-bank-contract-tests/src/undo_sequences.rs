@@ -100,6 +100,7 @@ impl Sequence<'_> {
         let name = match number {
             0 => "sub/a".to_owned(),
             1..4 => char::from(b'a' + number).to_string(),
+            _ if crate::IGNORES_CASE => "sub/b".to_owned(),
             _ => "Sub/b".to_owned(),
         };
         format!("{}/{name}.md", self.folder)

@@ -144,11 +144,11 @@ test("a session is a cookie that no script reads, and opens nothing without its 
   await signIn(page, server.origin, alice.key);
   await page.getByRole("heading", { name: "Who was active" }).waitFor();
   const [cookie] = await page.context().cookies();
-  assert.deepEqual([cookie.name, cookie.httpOnly, cookie.sameSite], ["mbmcp-console", true, "Strict"]);
+  assert.deepEqual([cookie.name, cookie.httpOnly, cookie.sameSite], [`mbmcp-console-${new URL(server.origin).port}`, true, "Strict"]);
   assert.ok(!(await page.evaluate(() => document.cookie)).includes("mbmcp"));
   const token = await page.evaluate(() => JSON.parse(localStorage.getItem("memory-bank-console")).token);
   const status = async (headers) => (await fetch(`${server.origin}/api/v1/session`, { headers })).status;
-  const halves = { Cookie: `mbmcp-console=${cookie.value}`, "X-Console-Token": token };
+  const halves = { Cookie: `${cookie.name}=${cookie.value}`, "X-Console-Token": token };
   assert.equal(await status(halves), 200);
   assert.equal(await status({ Cookie: halves.Cookie }), 401);
   assert.equal(await status({ "X-Console-Token": token }), 401);
@@ -203,7 +203,7 @@ test("a user of several projects chooses one after a login code", { skip }, asyn
   await page.getByRole("button", { name: new RegExp(`${second}.*owner`, "s") }).click();
   await page.getByText("There is nothing to show yet.").waitFor();
   assert.match(await page.title(), new RegExp(second));
-  assert.deepEqual((await page.context().cookies()).map(({ name }) => name), ["mbmcp-console"]);
+  assert.deepEqual((await page.context().cookies()).map(({ name }) => name), [`mbmcp-console-${new URL(server.origin).port}`]);
 });
 
 test("the search has its field in focus however it is opened", { skip }, async (t) => {

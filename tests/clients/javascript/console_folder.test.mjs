@@ -160,3 +160,20 @@ test("a browser gets the link in a file of its user alone, and a folder without 
   mkdirSync(join(folder, "empty"));
   await assert.rejects(opened(t, {}, "--no-browser", "--folder", "no-such-bank"), /1 .*memory-bank-mcp init/s);
 });
+
+test("the consoles of two folders are open at once, and one without a session names the way to a new link", { skip }, async (t) => {
+  const [first, second] = [await opened(t), await opened(t)];
+  const page = await open(t, browser, first.origin);
+  await page.goto(first.link);
+  await page.getByText("The quokka census").waitFor();
+  const other = await page.context().newPage();
+  await other.goto(second.link);
+  await other.getByText("The quokka census").waitFor();
+  await page.reload();
+  await page.getByText("The quokka census").waitFor();
+  const stranger = await open(t, browser, first.origin);
+  await stranger.goto(`${first.origin}/app/documents`);
+  await stranger.getByText("For a new link run memory-bank-mcp open in that folder again.").waitFor();
+  assert.equal(await stranger.getByLabel("API key or login code").count(), 0);
+  await accessible(stranger);
+});

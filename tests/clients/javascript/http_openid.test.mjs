@@ -159,7 +159,7 @@ test("a user of the provider signs in to the console, and the answer opens nothi
   const { grants } = await database.operate("grants", "list", "--project", "project-1");
   assert.deepEqual(grants.filter(({ clientName }) => clientName === "Web console").map(({ user, userName }) => userName ?? user?.name ?? user), ["dora@example.com (127.0.0.1)"]);
   const cookies = await context.cookies();
-  const session = cookies.find(({ name }) => name === "mbmcp-console");
+  const session = cookies.find(({ name }) => name.startsWith("mbmcp-console-"));
   assert.equal(session.sameSite, "Strict");
   assert.equal(session.httpOnly, true);
   assert.equal(cookies.some(({ name, value }) => /openid|choice/.test(name) && value !== ""), false, JSON.stringify(cookies));

@@ -282,17 +282,17 @@ fn chain(source: &Source<'_>, entity: &EntityRef, number: i64) -> Result<EntityC
     let mut foreign: HashMap<String, GraphItem> = HashMap::new();
     let replayed = source.replay(&mut |change| {
         if is_of(&change, &id) {
-            if change.number == number {
-                // A number that a planted file repeats means the foreign change, too.
-                origin = if exists && origin == Origin::Foreign { origin } else { change.origin };
-                exists = true;
-            }
             if change.origin == Origin::Foreign
                 && let Some(item) = &change.after
             {
                 foreign.insert(change.id.clone(), item.clone());
             }
-            if change.number > number && changes.len() <= limits::GRAPH_CHAIN_CHANGES {
+            // A planted file may repeat a number, or have a higher one before it: the own change is meant, and the chain has those
+            // that follow it.
+            if change.number == number && (!exists || change.origin == Origin::Own || origin != Origin::Own) {
+                (exists, origin) = (true, change.origin);
+                changes.clear();
+            } else if exists && changes.len() <= limits::GRAPH_CHAIN_CHANGES {
                 changes.push_front(change);
             }
         }

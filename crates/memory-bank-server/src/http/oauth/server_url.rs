@@ -25,6 +25,11 @@ impl ServerUrl {
         &self.origin
     }
 
+    /// The port, also that of the scheme.
+    pub(crate) fn port(&self) -> Option<u16> {
+        Url::parse(&self.origin).ok()?.port_or_known_default()
+    }
+
     pub(crate) fn is_https(&self) -> bool {
         self.origin.starts_with("https:")
     }

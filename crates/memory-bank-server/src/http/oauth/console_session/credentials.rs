@@ -32,9 +32,14 @@ pub(super) struct Given {
     pub(super) signed_in: bool,
 }
 
-/// The name of the cookie of a session. With `__Host-` a browser takes it from this host alone, over https.
-fn cookie_name(server: &ServerUrl) -> &'static str {
-    if server.is_https() { "__Host-mbmcp-console" } else { "mbmcp-console" }
+/// The name of the cookie of a session. With `__Host-` a browser takes it from this host alone, over https. Without https it has the
+/// port: a browser has the same cookies for all ports of a host, and the consoles of several folders are open at once.
+fn cookie_name(server: &ServerUrl) -> String {
+    if server.is_https() {
+        "__Host-mbmcp-console".to_owned()
+    } else {
+        format!("mbmcp-console-{}", server.port().unwrap_or_default())
+    }
 }
 
 /// Both halves of what opens a session.
@@ -71,7 +76,7 @@ pub(super) fn session_of(headers: &HeaderMap, server: &ServerUrl) -> Option<Halv
         return None;
     }
     let page = PlainToken::parse(TokenKind::SignIn, headers.get(HEADER)?.to_str().ok()?)?;
-    Some(Halves { cookie: cookie::token(headers, cookie_name(server))?, page })
+    Some(Halves { cookie: cookie::token(headers, &cookie_name(server))?, page })
 }
 
 /// Whether a request comes from a page of this server, as far as the browser reports it.
@@ -84,7 +89,7 @@ pub(super) fn is_own_page(headers: &HeaderMap, server: &ServerUrl) -> bool {
 /// The reply to a user who has signed out.
 pub(super) fn closed(server: &ServerUrl) -> Response {
     let mut response = StatusCode::NO_CONTENT.into_response();
-    cookie::set(&mut response, server, (cookie_name(server), ""), 0, SameSite::Strict);
+    cookie::set(&mut response, server, (&cookie_name(server), ""), 0, SameSite::Strict);
     response
 }
 
@@ -92,7 +97,8 @@ pub(super) fn closed(server: &ServerUrl) -> Response {
 pub(super) fn opened(server: &ServerUrl, halves: &Halves, user_name: &str, project: &str) -> Response {
     let body = json!({"token": halves.page.expose(), "user": user_name, "project": project});
     let mut response = reply::json(StatusCode::OK, &body);
-    let pair = (cookie_name(server), halves.cookie.expose());
+    let name = cookie_name(server);
+    let pair = (name.as_str(), halves.cookie.expose());
     cookie::set(&mut response, server, pair, SESSION_SECONDS, SameSite::Strict);
     response
 }

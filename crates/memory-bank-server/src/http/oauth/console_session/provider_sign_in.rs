@@ -19,10 +19,13 @@ use crate::http::reply;
 use crate::http::shared::Shared;
 use crate::mcp::errors::UNREACHABLE_RETRY;
 
-/// `GET /app/openid`: the name of the provider, if there is one.
+/// `GET /app/openid`: the name of the provider, if there is one, and whether the console shows a folder, which only a link opens.
 pub(crate) async fn offer(State(shared): State<Arc<Shared>>) -> Response {
     let provider = shared.openid.as_ref().filter(|_| shared.local_console.is_none());
-    reply::json(StatusCode::OK, &json!({"name": provider.map(|provider| provider.name())}))
+    reply::json(
+        StatusCode::OK,
+        &json!({"name": provider.map(|provider| provider.name()), "isFolder": shared.local_console.is_some()}),
+    )
 }
 
 /// `POST /app/openid`: where the browser goes to sign in. The cookie binds the sign-in to this browser.

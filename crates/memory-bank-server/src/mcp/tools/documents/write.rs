@@ -170,7 +170,13 @@ pub(crate) async fn change(
             Err(Failure::Data(json!({"error": "ETAG_MISMATCH"})))
         }
         Err(EditError::EtagMismatch { path, expected, current, content }) => {
-            let meanwhile = match bank.content_at(&call.caller, &path, &Etag::claimed(&expected)).await? {
+            let before = bank.content_at(&call.caller, &path, &Etag::claimed(&expected)).await?;
+            let advice = if before.is_some() {
+                "Look at `changedMeanwhile`, then edit again with currentEtag as ifMatchEtag."
+            } else {
+                "Read it again, then edit with the etag of that reply as ifMatchEtag."
+            };
+            let meanwhile = match before {
                 Some(before) => unified_diff(path.as_str(), &before, &content),
                 None => format!(
                     "the version {expected} is not known any more, so what changed cannot be shown; read the document \
@@ -179,10 +185,7 @@ pub(crate) async fn change(
             };
             Err(Failure::Data(json!({
                 "error": "ETAG_MISMATCH",
-                "message": format!(
-                    "{filename} has changed since you read it. Look at `changedMeanwhile`, then edit again with \
-                     currentEtag as ifMatchEtag."
-                ),
+                "message": format!("{filename} has changed since you read it. {advice}"),
                 "expectedEtag": expected,
                 "currentEtag": current,
                 "changedMeanwhile": meanwhile,
