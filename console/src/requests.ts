@@ -22,10 +22,10 @@ export class ApiError extends Error {
 }
 
 /** What to do about an error. */
-export function advice(status: number, retryAfter: number | undefined, path = ""): string {
+export function advice(status: number, retryAfter: number | undefined, path = "", isChange = false): string {
   const { errors } = texts;
   if (status === 401) return errors.ended;
-  if (status === 403) return errors.forbidden;
+  if (status === 403) return isChange ? errors.forbiddenChange : errors.forbidden;
   if (status === 404) return missing(path);
   if (status === 429) return errors.many(retryAfter ?? 60);
   return status === 503 ? errors.unavailable : errors.server;
@@ -111,14 +111,14 @@ export function query(path: string, parameters: Record<string, string | number |
   return text === "" ? path : `${path}?${text}`;
 }
 
-export async function failure(response: Response): Promise<ApiError> {
+export async function failure(response: Response, isChange = false): Promise<ApiError> {
   const { status } = response;
   const body = await problem(response);
   const { retryAfter, detail } = body;
   if (status === 401) ended();
   // What is against a text, and why a store is busy, only the server knows.
   const isOwn = [400, 409, 413, 503].includes(status) && typeof detail === "string";
-  return new ApiError(status, isOwn ? sentence(detail) : advice(status, typeof retryAfter === "number" ? retryAfter : undefined, response.url));
+  return new ApiError(status, isOwn ? sentence(detail) : advice(status, typeof retryAfter === "number" ? retryAfter : undefined, response.url, isChange));
 }
 
 // Replies that did not change are not sent again.
@@ -145,7 +145,7 @@ export async function change<T>(method: string, path: string, body?: Record<stri
   const headers = body === undefined ? header() : { ...header(), "Content-Type": "application/json" };
   const init = { method, headers, ...(body !== undefined && { body: JSON.stringify(body) }), ...(signal && { signal }) };
   const response = await send(path, init);
-  if (!response.ok) throw await failure(response);
+  if (!response.ok) throw await failure(response, true);
   return (await response.json()) as T;
 }
 

@@ -536,6 +536,7 @@ export const texts = {
     offline: "The server cannot be reached. Check your connection, and try again.",
     ended: "Your session has ended. Sign in again.",
     forbidden: "You may not see this. Ask an owner of the project for the right to read.",
+    forbiddenChange: "You may not change this. Ask an owner of the project for the right; your rights may have changed since you opened the page.",
     missing: "This does not exist, or not any more.",
     missingDocument: "This document does not exist, or not any more. The list of documents shows what there is, and the history what was deleted.",
     missingInGraph: "This entity or fact does not exist, or not any more. The graph shows what there is, and the history what was deleted.",
