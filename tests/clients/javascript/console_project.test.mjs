@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { accessible, fits, launch, open, PHONE, picture, signIn, skip, withTools } from "./lib/console.mjs";
+import { accessible, fits, launch, open, PHONE, picture, plainField, signIn, skip, withTools } from "./lib/console.mjs";
 import { Database } from "./lib/http_server.mjs";
 
 const RUN = "alert(document.domain)";
@@ -173,6 +173,19 @@ test("a member who is no owner sees no administration, and its address says why"
   await page.keyboard.press("Control+k");
   await page.getByRole("combobox").fill("audit");
   assert.equal(await page.getByRole("option", { name: "Project: Audit log" }).count(), 0);
+});
+
+test("who loses the right to write while a document is edited is told so, and keeps the text", { skip }, async (t) => {
+  const { key } = (await (await send("POST", "members", { name: "Dora", role: "editor" })).json()).key;
+  const page = await open(t, browser, server.origin);
+  await plainField(page);
+  await signIn(page, server.origin, key, "/app/edit/plans/plan.md");
+  const field = page.getByLabel("Text of plans/plan.md");
+  await field.fill("# Plan\n\nof Dora\n");
+  assert.equal((await send("PATCH", "member?name=Dora", { role: "viewer" })).status, 200);
+  await page.getByRole("button", { name: "Save", exact: true }).click();
+  await page.getByText("You may not change this.").waitFor();
+  assert.equal(await field.inputValue(), "# Plan\n\nof Dora\n");
 });
 
 test("working sessions and pages follow changes as they happen", { skip }, async (t) => {
