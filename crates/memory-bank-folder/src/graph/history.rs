@@ -287,9 +287,10 @@ fn chain(source: &Source<'_>, entity: &EntityRef, number: i64) -> Result<EntityC
             {
                 foreign.insert(change.id.clone(), item.clone());
             }
-            // A planted file may repeat a number, or have a higher one before it: the own change is meant, and the chain has those
-            // that follow it.
-            if change.number == number && (!exists || change.origin == Origin::Own || origin != Origin::Own) {
+            // A planted file may repeat a number, or have a higher one before it: the own change is meant, else the foreign one, and
+            // the chain has those that follow it.
+            let is_certain = matches!(origin, Origin::Own | Origin::Foreign);
+            if change.number == number && (!exists || change.origin == Origin::Own || !is_certain) {
                 (exists, origin) = (true, change.origin);
                 changes.clear();
             } else if exists && changes.len() <= limits::GRAPH_CHAIN_CHANGES {
