@@ -282,18 +282,17 @@ fn chain(source: &Source<'_>, entity: &EntityRef, number: i64) -> Result<EntityC
     let mut foreign: HashMap<String, GraphItem> = HashMap::new();
     let replayed = source.replay(&mut |change| {
         if is_of(&change, &id) {
+            if change.number == number {
+                // A number that a planted file repeats means the foreign change, too.
+                origin = if exists && origin == Origin::Foreign { origin } else { change.origin };
+                exists = true;
+            }
             if change.origin == Origin::Foreign
                 && let Some(item) = &change.after
             {
                 foreign.insert(change.id.clone(), item.clone());
             }
-            // A planted file may repeat a number, or have a higher one before it: the own change is meant, else the foreign one, and
-            // the chain has those that follow it.
-            let is_certain = matches!(origin, Origin::Own | Origin::Foreign);
-            if change.number == number && (!exists || change.origin == Origin::Own || !is_certain) {
-                (exists, origin) = (true, change.origin);
-                changes.clear();
-            } else if exists && changes.len() <= limits::GRAPH_CHAIN_CHANGES {
+            if change.number > number && changes.len() <= limits::GRAPH_CHAIN_CHANGES {
                 changes.push_front(change);
             }
         }

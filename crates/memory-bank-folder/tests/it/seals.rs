@@ -203,7 +203,7 @@ async fn folders_in_the_places_of_the_historys_files_do_not_turn_it_off() {
 }
 
 #[tokio::test]
-async fn a_planted_segment_brings_no_fact_back_by_the_number_of_an_own_change_and_hides_none() {
+async fn a_planted_segment_brings_no_fact_back_by_the_number_of_an_own_change() {
     for planted in ["0", "1", "2"].map(|number| format!("graph-{number:0>15}.imported.jsonl")) {
         let kept = kept();
         entity(&kept.bank, "New", "1").await;
@@ -213,10 +213,6 @@ async fn a_planted_segment_brings_no_fact_back_by_the_number_of_an_own_change_an
         kept.bank.compact(&caller()).await.unwrap();
         kept.bank.add_observation(&caller(), &new, fact("good two")).await.unwrap();
         let id = kept.bank.entity_chain(&caller(), &new, 0).await.unwrap().now.id;
-        let mut own = Vec::new();
-        for number in 1..4 {
-            own.push(kept.bank.entity_chain(&caller(), &new, number).await.unwrap().start());
-        }
         let at = "2026-11-01T00:00:00Z";
         let mut lines = vec![
             serde_json::json!({"type": "memory_bank_graph", "source": "memory-bank-mcp", "version": "1"}),
@@ -236,10 +232,6 @@ async fn a_planted_segment_brings_no_fact_back_by_the_number_of_an_own_change_an
             let Ok(chain) = bank.entity_chain(&caller(), &new, number).await else { continue };
             let has_evil = chain.start().observations().iter().any(|one| one.text == "evil");
             assert!(!has_evil || chain.origin == Origin::Foreign, "{planted}: {number}");
-        }
-        for (number, before) in (1..).zip(own) {
-            let chain = bank.entity_chain(&caller(), &new, number).await.unwrap();
-            assert_eq!(chain.start(), before, "{planted}: own change {number}");
         }
     }
 }
