@@ -4205,7 +4205,7 @@ BEGIN
     OR (NEW.revoked_at BETWEEN '2000-01-01' AND '9000-01-01') IS FALSE
     OR (OLD.expires_at IS NOT NULL AND (NEW.expires_at <= OLD.expires_at) IS NOT TRUE)
     OR (current_user = 'app_user' AND NEW.scopes IS DISTINCT FROM OLD.scopes AND app.may_give(NEW.scopes) IS NOT TRUE) THEN
-    RAISE EXCEPTION 'only the label, rights, limit and revocation of a key can be changed' USING ERRCODE = 'insufficient_privilege';
+    RAISE EXCEPTION 'a key keeps its owner, project, secret and revocation; it may only expire earlier, and gets only your own scopes' USING ERRCODE = 'insufficient_privilege';
   END IF;
   RETURN NEW;
 END

@@ -49,7 +49,8 @@ pub(super) fn run(run: &Run<'_>, report: &mut Report) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The entry in a regular file that has replaced a recorded link, as programs leave it that save by replacing. It counts while it starts the same program; a link that leads elsewhere is not followed.
+/// The entry in a regular file that has replaced a recorded link, as programs leave it that save by replacing. It
+/// counts while it starts the same program; a link that leads elsewhere is not followed.
 fn copy_of(client: Option<Client>, record: &Record, records: &Records) -> Option<Record> {
     let link = record
         .link
