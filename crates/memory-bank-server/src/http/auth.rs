@@ -76,6 +76,15 @@ struct Proof {
     good: Option<bool>,
 }
 
+/// Whether the shared cache gets a hash that the directory does not know.
+#[derive(Clone, Copy)]
+enum Unknown {
+    /// Guesses do not reach the directory from any replica.
+    Shared,
+    /// Another replica may make the row of this token now: a late entry would refuse requests after that.
+    NotShared,
+}
+
 /// The state of a key at the end of its call.
 pub(crate) enum KeyState {
     /// It has the rights that the reply needs.
@@ -118,6 +127,15 @@ impl Authenticator {
 
     /// Looks up a hash. Concurrent look-ups of a hash share one query.
     pub(crate) async fn look_up(&self, hash: &KeyHash) -> Result<Authenticated, AuthError> {
+        self.look_up_with(hash, Unknown::Shared).await
+    }
+
+    /// Looks up the hash of a token whose signature was verified.
+    pub(crate) async fn look_up_verified(&self, hash: &KeyHash) -> Result<Authenticated, AuthError> {
+        self.look_up_with(hash, Unknown::NotShared).await
+    }
+
+    async fn look_up_with(&self, hash: &KeyHash, unknown: Unknown) -> Result<Authenticated, AuthError> {
         let began = Instant::now();
         let ticket = self.look_ups.ticket(*hash);
         let mut failed = ticket.turn().await;
@@ -130,7 +148,7 @@ impl Authenticator {
         {
             return Err(AuthError::Unavailable(copy_of(error)));
         }
-        let verdict = self.query(hash).await;
+        let verdict = self.query(hash, unknown).await;
         if let Err(AuthError::Unavailable(error)) = &verdict {
             *failed = Some(Failed { at: Instant::now(), error: copy_of(error) });
         }
@@ -138,7 +156,7 @@ impl Authenticator {
     }
 
     /// Queries the shared cache, then the directory.
-    async fn query(&self, hash: &KeyHash) -> Result<Authenticated, AuthError> {
+    async fn query(&self, hash: &KeyHash, unknown: Unknown) -> Result<Authenticated, AuthError> {
         let now = self.clock.now();
         let before = self.cache.evictions();
         let queried_at = Instant::now();
@@ -159,7 +177,8 @@ impl Authenticator {
                     self.keep_name(&identity.caller);
                 }
                 // Without the time of the cache the read time is unknown, so do not cache.
-                if let Some((shared, read_at)) = self.shared.as_ref().zip(read_at) {
+                let is_shared = found.is_some() || matches!(unknown, Unknown::Shared);
+                if let Some((shared, read_at)) = self.shared.as_ref().zip(read_at).filter(|_| is_shared) {
                     shared.put(hash, found.as_ref(), read_at, now).await;
                 }
                 CachedKey { identity: found, valid_for: KEY_CACHE_TTL }

@@ -6,9 +6,13 @@ use super::browser::{Browser, hidden, login_code};
 use super::fake_issuer::{Issuer, Signer};
 use crate::client::{JSON, MCP_ACCEPT, Reply, Server, call, command, handshake, until};
 use crate::database::operate;
+use crate::redis::Redis;
 use crate::replica_set::ReplicaSet;
 use memory_bank_test_postgres::MIGRATOR;
 use tempfile::TempDir;
+
+/// A key that nobody has.
+const GUESS: &str = "mbmcp_live_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 
 /// The resource of the servers, whatever their port is.
 pub(super) const RESOURCE: &str = "http://127.0.0.1:3999/mcp";
@@ -286,15 +290,33 @@ fn many_first_requests_with_one_token_make_one_row() {
     let outside = Outside::new();
     let [one, two] = [(); 2].map(|()| outside.server(&[]));
     let token = outside.token("u1");
-    let statuses: Vec<u16> = std::thread::scope(|scope| {
+    let refusals: Vec<String> = std::thread::scope(|scope| {
         let requests: Vec<_> = (0..40)
             .map(|n| if n % 2 == 0 { &one } else { &two })
-            .map(|server| scope.spawn(|| open(server, &token).status))
+            .map(|server| scope.spawn(|| open(server, &token)))
             .collect();
-        requests.into_iter().map(|request| request.join().unwrap()).collect()
+        let replies = requests.into_iter().map(|request| request.join().unwrap());
+        replies.filter(|reply| reply.status != 200).map(|reply| reply.body).collect()
     });
-    assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");
+    assert_eq!(refusals, [""; 0]);
     assert_eq!((outside.rows(), outside.psql("SELECT count(*) FROM app.oauth_grants")), (1, "1".to_owned()));
+}
+
+/// One replica's late entry in Redis would refuse a token that another replica has admitted meanwhile.
+#[test]
+fn redis_never_has_a_verified_token_as_unknown() {
+    let mut outside = Outside::new();
+    let redis = Redis(outside.replicas.redis.take().unwrap());
+    let [one, two] = [(); 2].map(|()| outside.server(&[]));
+    let guess = || {
+        assert_eq!(one.send_bare("POST", "/mcp", &[JSON, MCP_ACCEPT, ("X-API-Key", GUESS)], "{}").status, 401);
+    };
+    let of_the_guess = redis.cached_key(guess);
+    refused(&open(&one, &outside.token("new")), 403, "not known here");
+    assert_eq!(redis.keys("apikey"), [of_the_guess]);
+    outside.user("bob", "viewer");
+    outside.link("new", "bob");
+    assert_eq!([&one, &two].map(|server| open(server, &outside.token("new")).status), [200, 200]);
 }
 
 #[test]

@@ -54,7 +54,7 @@ pub(crate) async fn first_sight(
     // The request before this one may have made or renewed the row.
     let found = match shared.auth.known(&hash) {
         Some(Ok(known)) => Ok(known),
-        _ => shared.auth.look_up(&hash).await,
+        _ => shared.auth.look_up_verified(&hash).await,
     };
     let known = match found {
         Ok(found) if !is_due(&found, now) || !lives_longer(&claims, &found, now) => {
@@ -145,7 +145,7 @@ async fn admit(
     let refused = match outcome {
         OutsideAdmission::Admitted => {
             shared.auth.forget_everywhere(&hash).await;
-            return shared.auth.look_up(&hash).await;
+            return shared.auth.look_up_verified(&hash).await;
         }
         OutsideAdmission::Revoked => return Err(AuthError::Revoked),
         OutsideAdmission::UnknownUser => "the user of the token is not known here; an operator can add it",
