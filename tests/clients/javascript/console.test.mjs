@@ -319,7 +319,7 @@ test("an entity has a page with its facts, relations, attributes and changes, an
     });
     await page.goto(`${server.origin}/app/graph/ent_unknown`);
     await page.getByText("This entity or fact does not exist, or not any more.").waitFor();
-    await page.unroute(late);
+    await page.unrouteAll({ behavior: "wait" });
   }
 });
 

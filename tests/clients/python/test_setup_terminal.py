@@ -76,7 +76,7 @@ def test_each_file_is_confirmed_and_no_changes_nothing(tmp_path):
     assert terminal.ends() == 0, terminal.shown
     assert cursor.read_text() == "{}"
     assert "memory-bank" in zed.read_text()
-    assert "4 checked" in terminal.shown, "doctor has run"
+    assert "3 checked" in terminal.shown, "doctor has run, without a word about hooks that were not asked for"
 
 
 def test_hooks_are_confirmed_by_themselves_and_only_with_the_server(tmp_path):

@@ -40,8 +40,12 @@ export async function withTools(server, key, use) {
  */
 export async function open(t, browser, origin, { allowed = [], ...options } = {}) {
   const context = await browser.newContext({ viewport: DESKTOP, reducedMotion: "reduce", ...options });
-  t.after(() => context.close());
   const page = await context.newPage();
+  t.after(async () => {
+    // A request that a test delays may wait when the test ends.
+    for (const open of context.pages()) await open.unrouteAll({ behavior: "ignoreErrors" });
+    await context.close();
+  });
   const reports = [];
   await page.exposeFunction("report", (text) => void reports.push(text));
   await page.addInitScript(() => {
