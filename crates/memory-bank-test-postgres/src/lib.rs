@@ -7,6 +7,7 @@
 //! and stops by itself when no test has used it for a while. It must not know of any crate that it serves.
 
 mod cluster;
+mod link;
 mod own;
 mod pgbouncer;
 pub mod proxy;
@@ -19,6 +20,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::cluster::Cluster;
 pub use crate::cluster::free_port;
+pub use crate::link::Link;
 pub use crate::own::OwnServer;
 pub use crate::pgbouncer::PgBouncer;
 pub use crate::redis::TestRedis;

@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use memory_bank_test_postgres::TestRedis;
+use memory_bank_test_postgres::{Link, TestRedis};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -112,6 +112,20 @@ fn keys_are_cached_by_hash_for_five_minutes_and_evicted_when_revoked() {
     assert_eq!(server.send("DELETE", &format!("/api/keys/{id}"), &[], "").status, 200);
     assert_eq!(redis.keys("apikey").len(), 1);
     assert_eq!(server.send_bare("GET", "/api/keys", &named, "").status, 401);
+}
+
+/// A firewall that has forgotten a connection neither passes nor refuses anything.
+#[test]
+fn a_connection_that_became_silent_is_replaced() {
+    let redis = Redis::start();
+    let link = Link::to(redis.0.port());
+    let url = format!("redis://127.0.0.1:{}", link.port());
+    let server = Server::start(&[("REDIS_URL", &url)]);
+    until("Redis", || health(&server)["redis"] == json!("ok"));
+    link.cut();
+    until("the outage", || health(&server)["redis"] == json!("error"));
+    link.mend();
+    until("Redis again", || health(&server)["redis"] == json!("ok"));
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::fmt;
 use serde_json::{Value, json};
 
 use crate::harness::random::Random;
+use crate::harness::tool_call::Outcome;
 
 /// A kind of write; each leaves its marker in another place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,16 +39,6 @@ pub(crate) const KINDS: [Kind; 8] = [
     Kind::Archive,
     Kind::Fold,
 ];
-
-/// The outcome of a call.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    Done(Value),
-    /// A tool error.
-    Refused(String),
-    /// No answer, or one that leaves open whether the call took effect.
-    Unknown,
-}
 
 /// The known state of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

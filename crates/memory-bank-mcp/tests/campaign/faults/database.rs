@@ -2,26 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use memory_bank_test_postgres::{MIGRATOR, OwnServer, SERVER, TestRedis};
-use serde_json::{Value, json};
 
-use super::acknowledged_writes::{Contents, Counts, Outcome, setup_calls};
-use super::stdio::outcome;
+use super::acknowledged_writes::{Contents, Counts, setup_calls};
 use super::writers::Writers;
 use crate::harness::operator::operate;
 use crate::harness::random::Random;
-use crate::harness::replica::Replica;
-use crate::harness::wire::{Connection, Request};
+use crate::harness::replica::{Replica, await_health};
+use crate::harness::tool_call::{Outcome, call, open};
 
 const REPLICAS: usize = 3;
 /// The number of writers on each server.
 const WRITERS: usize = 2;
 /// The number of kills after which a new project is used, so that none becomes slow.
 const KILLS_A_BANK: usize = 20;
-/// How long recovery may take.
-const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The number of kills of each kind.
 pub(crate) type ByKind = BTreeMap<&'static str, usize>;
@@ -106,7 +102,7 @@ impl Environment {
                     writers.await_more(6);
                 });
             });
-            self.await_well(&addresses);
+            await_health(&addresses);
             *by_kind.entry(what).or_default() += 1;
             counts = writers
                 .ledger
@@ -146,21 +142,6 @@ impl Environment {
         }
     }
 
-    /// Waits until every server reports that it is healthy.
-    fn await_well(&self, addresses: &[String]) {
-        let health = Request { method: "GET", path: "/health".to_owned(), ..Request::default() };
-        for address in addresses {
-            let began = Instant::now();
-            while Connection::exchange_once(address, "", &health)
-                .message()
-                .is_none_or(|health| health["status"] != "ok")
-            {
-                assert!(began.elapsed() < TIMEOUT, "{address} did not become well");
-                std::thread::sleep(Duration::from_millis(20));
-            }
-        }
-    }
-
     /// The contents of the project in the database.
     fn contents(&self, slug: &str) -> Contents {
         let documents = self.database.query(&format!(
@@ -178,45 +159,4 @@ impl Environment {
             facts: serde_json::from_str(&facts).unwrap_or_else(|error| panic!("{error}: {facts}")),
         }
     }
-}
-
-/// Opens a session; `None` if the server is down.
-fn open(address: &str, key: &str) -> Option<String> {
-    let message = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
-        "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "writer", "version": "1"}}});
-    let answer = Connection::exchange_once(address, key, &post(&message));
-    answer.header("mcp-session-id").map(str::to_owned)
-}
-
-fn post(message: &Value) -> Request {
-    let headers = vec![
-        ("Content-Type", "application/json".to_owned()),
-        ("Accept", "application/json, text/event-stream".to_owned()),
-    ];
-    Request { method: "POST", path: "/mcp".to_owned(), headers, body: message.to_string(), stream: false }
-}
-
-/// Calls a tool in a session, or without one.
-fn call(address: &str, key: &str, session: Option<&str>, tool: &str, arguments: &Value) -> Outcome {
-    let mut params = json!({"name": tool, "arguments": arguments});
-    let mut headers = Vec::new();
-    match session {
-        Some(session) => headers.push(("Mcp-Session-Id", session.to_owned())),
-        None => {
-            params["_meta"] = json!({"io.modelcontextprotocol/protocolVersion": "2026-07-28",
-                "io.modelcontextprotocol/clientInfo": {"name": "writer", "version": "1"},
-                "io.modelcontextprotocol/clientCapabilities": {}});
-            headers.push(("MCP-Protocol-Version", "2026-07-28".to_owned()));
-            headers.push(("Mcp-Method", "tools/call".to_owned()));
-            headers.push(("Mcp-Name", tool.to_owned()));
-        }
-    }
-    let message = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params});
-    let mut request = post(&message);
-    request.headers.extend(headers);
-    let answer = Connection::exchange_once(address, key, &request);
-    if !answer.complete || answer.status != 200 {
-        return Outcome::Unknown;
-    }
-    answer.message().map_or(Outcome::Unknown, |message| outcome(&message))
 }

@@ -7,10 +7,11 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::acknowledged_writes::{Contents, Counts, Outcome, setup_calls};
-use super::stdio::Process;
+use super::acknowledged_writes::{Contents, Counts, setup_calls};
 use super::writers::Writers;
 use crate::harness::random::Random;
+use crate::harness::stdio::Process;
+use crate::harness::tool_call::Outcome;
 
 /// The number of processes that write to one folder.
 const PROCESSES: usize = 3;

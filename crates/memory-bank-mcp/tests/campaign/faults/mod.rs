@@ -4,7 +4,6 @@
 mod acknowledged_writes;
 mod database;
 mod folder;
-mod stdio;
 mod writers;
 
 use self::acknowledged_writes::{Counts, KINDS};

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::acknowledged_writes::{Ledger, Outcome, Status, next, perform};
+use super::acknowledged_writes::{Ledger, Status, next, perform};
 use crate::harness::random::Random;
+use crate::harness::tool_call::Outcome;
 
 /// How long to wait for an acknowledged write.
 const TIMEOUT: Duration = Duration::from_secs(60);

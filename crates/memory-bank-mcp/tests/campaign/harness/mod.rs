@@ -1,9 +1,11 @@
-//! Shared by both campaigns: seeded random numbers, an HTTP client, servers that can be killed.
+//! Shared by the campaigns: seeded random numbers, clients over HTTP and stdio, servers that can be killed.
 
 pub(crate) mod operator;
 pub(crate) mod random;
 pub(crate) mod redis;
 pub(crate) mod replica;
+pub(crate) mod stdio;
+pub(crate) mod tool_call;
 pub(crate) mod wire;
 
 /// A number from the environment, as `scripts/campaign` sets it.

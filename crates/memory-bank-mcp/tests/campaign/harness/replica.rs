@@ -3,14 +3,20 @@
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use memory_bank_test_postgres::free_port;
 use tempfile::TempDir;
+
+use super::wire::{Connection, Request};
 
 /// The program under test.
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_memory-bank-mcp");
 /// How often a start is tried, since another process may take the port meanwhile.
 const TRIES: usize = 50;
+
+/// How long recovery may take.
+const RECOVERY_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// The log file of a server.
 const LOG: &str = "server.log";
@@ -44,6 +50,12 @@ impl Replica {
         self.process.wait().unwrap();
     }
 
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: &str) {
+        let process = self.process.id().to_string();
+        assert!(Command::new("kill").args([signal, &process]).status().unwrap().success());
+    }
+
     /// Starts it at the same address after a kill.
     pub(crate) fn start_again(&mut self) {
         for _ in 0..TRIES {
@@ -51,7 +63,7 @@ impl Replica {
                 self.process = process;
                 return;
             }
-            std::thread::sleep(std::time::Duration::from_millis(100));
+            std::thread::sleep(Duration::from_millis(100));
         }
         panic!("the server did not start again on port {}: {}", self.port, log(&self.folder));
     }
@@ -66,6 +78,26 @@ impl Drop for Replica {
     fn drop(&mut self) {
         let _ended = self.process.kill();
         let _ended = self.process.wait();
+    }
+}
+
+/// Waits until every server reports that it is healthy.
+pub(crate) fn await_health(addresses: &[String]) {
+    let health = Request { method: "GET", path: "/health".to_owned(), ..Request::default() };
+    for address in addresses {
+        let began = Instant::now();
+        loop {
+            let answer = Connection::exchange_once(address, "", &health);
+            if answer.message().is_some_and(|health| health["status"] == "ok") {
+                break;
+            }
+            assert!(
+                began.elapsed() < RECOVERY_TIMEOUT,
+                "{address} did not become healthy: {}",
+                answer.text()
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 }
 

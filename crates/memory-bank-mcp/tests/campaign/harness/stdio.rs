@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::acknowledged_writes::Outcome;
-use crate::harness::replica::BINARY;
+use super::replica::BINARY;
+use super::tool_call::{Outcome, outcome};
 
 /// How long an answer may take.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -94,16 +94,5 @@ impl Drop for Process {
         let mut child = self.child.lock();
         let _ended = child.kill();
         let _ended = child.wait();
-    }
-}
-
-/// The outcome that an answer reports.
-pub(crate) fn outcome(answer: &Value) -> Outcome {
-    let result = &answer["result"];
-    let text = || result["content"][0]["text"].as_str().unwrap_or_default().to_owned();
-    match result["isError"].as_bool() {
-        Some(true) => Outcome::Refused(text()),
-        _ if result.is_object() => Outcome::Done(result.clone()),
-        _ => Outcome::Unknown,
     }
 }

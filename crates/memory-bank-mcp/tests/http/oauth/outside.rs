@@ -309,7 +309,10 @@ fn redis_never_has_a_verified_token_as_unknown() {
     let redis = Redis(outside.replicas.redis.take().unwrap());
     let [one, two] = [(); 2].map(|()| outside.server(&[]));
     let guess = || {
-        assert_eq!(one.send_bare("POST", "/mcp", &[JSON, MCP_ACCEPT, ("X-API-Key", GUESS)], "{}").status, 401);
+        assert_eq!(
+            one.send_bare("POST", "/mcp", &[JSON, MCP_ACCEPT, ("X-API-Key", GUESS)], "{}").status,
+            401
+        );
     };
     let of_the_guess = redis.cached_key(guess);
     refused(&open(&one, &outside.token("new")), 403, "not known here");

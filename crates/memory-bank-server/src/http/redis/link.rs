@@ -23,6 +23,10 @@ const BREAKER_OPEN_FOR: Duration = Duration::from_secs(1);
 /// Time-out of a connection attempt. It runs in the background; commands do not wait for it.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// A connection that has had this long to open, and still does not answer when the breaker opens, is replaced: it may have been
+/// cut off without a message, and would be silent for many minutes, until the system gives it up.
+const REPLACEMENT_AGE: Duration = Duration::from_secs(3);
+
 /// How many keys may be queued for deletion. Further keys are left to expire.
 const MAX_QUEUED_DELETES: usize = 10_000;
 /// How many of them one command deletes.
@@ -50,7 +54,7 @@ pub(crate) struct RedisState {
 
 pub(crate) struct Link {
     pub(super) client: Client,
-    manager: ConnectionManager,
+    connection: Mutex<Connection>,
     prefix: String,
     failures: AtomicU32,
     answered: AtomicU64,
@@ -64,20 +68,32 @@ pub(crate) struct Link {
     queued: Notify,
 }
 
-impl Link {
-    pub(super) fn new(url: &str, prefix: &str) -> Result<Self, RedisError> {
-        let client = Client::open(url).map_err(|_| RedisError)?;
+struct Connection {
+    manager: ConnectionManager,
+    made_at: Instant,
+}
+
+impl Connection {
+    /// A connection that opens with its first command.
+    fn new(client: &Client) -> RedisResult<Self> {
         let config = ConnectionManagerConfig::new()
             .set_number_of_retries(1)
             .set_min_delay(Duration::from_millis(10))
             .set_max_delay(Duration::from_millis(500))
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
             .set_response_timeout(Some(COMMAND_TIMEOUT));
-        let manager =
-            ConnectionManager::new_lazy_with_config(client.clone(), config).map_err(|_| RedisError)?;
+        let manager = ConnectionManager::new_lazy_with_config(client.clone(), config)?;
+        Ok(Self { manager, made_at: Instant::now() })
+    }
+}
+
+impl Link {
+    pub(super) fn new(url: &str, prefix: &str) -> Result<Self, RedisError> {
+        let client = Client::open(url).map_err(|_| RedisError)?;
+        let connection = Mutex::new(Connection::new(&client).map_err(|_| RedisError)?);
         Ok(Self {
             client,
-            manager,
+            connection,
             prefix: prefix.to_owned(),
             failures: AtomicU32::new(0),
             answered: AtomicU64::new(0),
@@ -192,7 +208,7 @@ impl Link {
                 return None;
             }
         }
-        let mut manager = self.manager.clone();
+        let mut manager = self.connection.lock().manager.clone();
         let span = tracing::debug_span!("redis", otel.kind = "client", db.system.name = "redis");
         let outcome = tokio::time::timeout(COMMAND_TIMEOUT, work(&mut manager)).instrument(span).await;
         match outcome {
@@ -227,6 +243,19 @@ impl Link {
         }
         let until = self.started.elapsed() + BREAKER_OPEN_FOR;
         self.open_until.store(u64::try_from(until.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.replace_old_connection();
+    }
+
+    /// The connection manager opens a connection again that was closed, not one that is silent.
+    fn replace_old_connection(&self) {
+        let mut connection = self.connection.lock();
+        if connection.made_at.elapsed() < REPLACEMENT_AGE {
+            return;
+        }
+        match Connection::new(&self.client) {
+            Ok(new) => *connection = new,
+            Err(error) => tracing::warn!(kind = ?error.kind(), "the connection to Redis cannot be replaced"),
+        }
     }
 }
 

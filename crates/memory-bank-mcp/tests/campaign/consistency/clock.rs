@@ -1,0 +1,71 @@
+//! The clock of a server, which can jump: libfaketime (Debian's package `libfaketime`) answers for the system. Without that library
+//! clocks do not jump, and the run says so.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+/// The clock of one server. Time since the start of the system, which timeouts use, does not jump.
+pub(crate) struct Clock {
+    library: PathBuf,
+    folder: TempDir,
+}
+
+impl Clock {
+    /// A clock that is right; `None` without the library.
+    pub(crate) fn new() -> Option<Self> {
+        let architecture = std::env::consts::ARCH;
+        let library = format!("/usr/lib/{architecture}-linux-gnu/faketime/libfaketimeMT.so.1");
+        let library = Path::new(&library).exists().then(|| library.into())?;
+        let clock = Self { library, folder: TempDir::new().unwrap() };
+        clock.set(0);
+        Some(clock)
+    }
+
+    /// How many seconds the clock is ahead.
+    pub(crate) fn set(&self, ahead: i64) {
+        // A reader sees the former text or the new one.
+        let new = self.folder.path().join("new");
+        fs::write(&new, format!("{ahead:+}\n")).unwrap();
+        fs::rename(new, self.file()).unwrap();
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder.path().join("offset")
+    }
+
+    /// The variables of a program with this clock.
+    pub(crate) fn variables(&self) -> Vec<(&'static str, String)> {
+        let text = |path: &Path| path.to_str().unwrap().to_owned();
+        vec![
+            ("LD_PRELOAD", text(&self.library)),
+            ("FAKETIME_TIMESTAMP_FILE", text(&self.file())),
+            ("FAKETIME_NO_CACHE", "1".to_owned()),
+            ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn a_clock_jumps_there_and_back() {
+        let Some(clock) = Clock::new() else { return println!("libfaketime is not installed") };
+        let year = || {
+            let output = Command::new("date").arg("+%Y").envs(clock.variables()).output().unwrap();
+            String::from_utf8(output.stdout).unwrap().trim().parse::<i64>().unwrap()
+        };
+        let before = year();
+        clock.set(10 * 366 * 86_400);
+        assert!(year() >= before + 10);
+        clock.set(-10 * 366 * 86_400);
+        assert!(year() <= before - 10);
+        clock.set(0);
+        assert!(year() <= before + 1);
+    }
+}

@@ -1,0 +1,73 @@
+//! Calls of tools over HTTP, and their outcomes.
+
+use serde_json::{Value, json};
+
+use super::wire::{Connection, Request};
+
+/// The outcome of a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Done(Value),
+    /// A tool error.
+    Refused(String),
+    /// No answer, or one that leaves open whether the call took effect.
+    Unknown,
+}
+
+/// The outcome that an answer reports.
+pub(crate) fn outcome(answer: &Value) -> Outcome {
+    let result = &answer["result"];
+    let text = || result["content"][0]["text"].as_str().unwrap_or_default().to_owned();
+    match result["isError"].as_bool() {
+        Some(true) => Outcome::Refused(text()),
+        _ if result.is_object() => Outcome::Done(result.clone()),
+        _ => Outcome::Unknown,
+    }
+}
+
+/// Opens a session; `None` if the server is down.
+pub(crate) fn open(address: &str, key: &str) -> Option<String> {
+    let message = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
+        "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "writer", "version": "1"}}});
+    let answer = Connection::exchange_once(address, key, &post(&message));
+    answer.header("mcp-session-id").map(str::to_owned)
+}
+
+fn post(message: &Value) -> Request {
+    let headers = vec![
+        ("Content-Type", "application/json".to_owned()),
+        ("Accept", "application/json, text/event-stream".to_owned()),
+    ];
+    Request { method: "POST", path: "/mcp".to_owned(), headers, body: message.to_string(), stream: false }
+}
+
+/// Calls a tool in a session, or without one.
+pub(crate) fn call(
+    address: &str,
+    key: &str,
+    session: Option<&str>,
+    tool: &str,
+    arguments: &Value,
+) -> Outcome {
+    let mut params = json!({"name": tool, "arguments": arguments});
+    let mut headers = Vec::new();
+    match session {
+        Some(session) => headers.push(("Mcp-Session-Id", session.to_owned())),
+        None => {
+            params["_meta"] = json!({"io.modelcontextprotocol/protocolVersion": "2026-07-28",
+                "io.modelcontextprotocol/clientInfo": {"name": "writer", "version": "1"},
+                "io.modelcontextprotocol/clientCapabilities": {}});
+            headers.push(("MCP-Protocol-Version", "2026-07-28".to_owned()));
+            headers.push(("Mcp-Method", "tools/call".to_owned()));
+            headers.push(("Mcp-Name", tool.to_owned()));
+        }
+    }
+    let message = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params});
+    let mut request = post(&message);
+    request.headers.extend(headers);
+    let answer = Connection::exchange_once(address, key, &request);
+    if !answer.complete || answer.status != 200 {
+        return Outcome::Unknown;
+    }
+    answer.message().map_or(Outcome::Unknown, |message| outcome(&message))
+}
