@@ -7,7 +7,7 @@
 //! and stops by itself when no test has used it for a while. It must not know of any crate that it serves.
 
 mod cluster;
-mod own;
+mod dedicated_server;
 mod pgbouncer;
 pub mod proxy;
 mod redis;
@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::cluster::Cluster;
 pub use crate::cluster::free_port;
-pub use crate::own::OwnServer;
+pub use crate::dedicated_server::DedicatedServer;
 pub use crate::pgbouncer::PgBouncer;
 pub use crate::redis::TestRedis;
 

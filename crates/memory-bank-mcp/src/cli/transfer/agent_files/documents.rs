@@ -77,7 +77,7 @@ pub(super) async fn plan<'a>(
         let is_conflict = first.decision == WriteDecision::Conflict;
         planned.push(first);
         if let Some(first) = planned.last().filter(|_| is_conflict && options.beside) {
-            let beside = planner.beside(first);
+            let beside = planner.plan_new_text_beside(first);
             planned.push(beside);
         }
     }
