@@ -59,7 +59,7 @@ async fn batch_read_files(mut call: Call) -> Result<Reply, Failure> {
     let past = PastBank::of(&call.services, &call.caller, bank.as_ref(), view).await?;
     let outcomes = match &past {
         Some(past) => {
-            past.read(&paths).await?.into_iter().map(|read| space::fitting(read, &mut left)).collect()
+            past.read(&paths).await?.into_iter().map(|read| reply_space::fitting(read, &mut left)).collect()
         }
         None => {
             call.services.replies.need(reading_bytes(paths.len())).await?;
