@@ -164,7 +164,7 @@ impl<'r> Planner<'r> {
         (taken.unwrap_or_default(), WriteDecision::Taken)
     }
 
-    fn beside<'a>(&mut self, edited: &Planned<'a>) -> Planned<'a> {
+    fn plan_new_text_beside<'a>(&mut self, edited: &Planned<'a>) -> Planned<'a> {
         let from = format!("{} (beside {})", edited.file.from, edited.document);
         let document = self.names.spelled(&name_beside(&edited.document, &edited.file.from));
         let present = self.present_of(&document);
