@@ -45,7 +45,7 @@ const DAYS: [&str; 2] = ["365", "0"];
 /// A change that is measured.
 #[derive(Clone, Copy)]
 enum Change {
-    /// Appends a line to a document of so many bytes.
+    /// Appends a line to a document with this number of bytes.
     Append(usize),
     /// Replaces a line in the middle of it.
     Replace(usize),
@@ -119,7 +119,7 @@ fn upsert(round: usize) -> (&'static str, Value) {
     ("graph_upsert_entity", json!({"name": "measured", "entityType": "component", "attrs": attrs}))
 }
 
-/// A log of about so many bytes, with a line that is replaced in its middle.
+/// A log of about `bytes` bytes, with a line that is replaced in its middle.
 fn text(bytes: usize) -> String {
     let line = "- a line of some words, as a log has them, of which there are many\n";
     let half = line.repeat(bytes / line.len() / 2);

@@ -10,7 +10,7 @@ use tiktoken_rs::CoreBPE;
 use crate::{Hooks, text};
 
 const SESSIONS: usize = 20;
-/// Of so many sessions, the agent writes into the bank without a reminder in one.
+/// The agent writes into the bank without a reminder in one of this number of sessions.
 const UNPROMPTED_WRITE_INTERVAL: usize = 5;
 /// The topics of the sessions.
 const TOPICS: [&str; 20] = [

@@ -74,7 +74,7 @@ impl Hooks {
         Ok(())
     }
 
-    /// The project, with a repository of so many files.
+    /// Creates the project, with a repository of `files` files.
     pub(crate) fn prepare(&self, files: usize) -> anyhow::Result<()> {
         std::fs::create_dir_all(self.project.join("src"))?;
         for number in 0..files {

@@ -105,7 +105,7 @@ impl Connection {
 
 #[derive(Clone, Copy)]
 enum Length {
-    /// Of head and body together.
+    /// The length of head and body together.
     Known(usize),
     Chunked,
 }

@@ -89,7 +89,7 @@ impl Words {
         format!("The {} {} the {} {}", self.word(), self.one_of(VERBS), self.word(), self.one_of(ENDS))
     }
 
-    /// About so many words.
+    /// A paragraph of about `words` words.
     pub(crate) fn paragraph(&mut self, words: usize) -> String {
         let sentences: Vec<String> = (0..words.div_ceil(9)).map(|_| self.sentence()).collect();
         format!("{}.", sentences.join(". "))

@@ -15,9 +15,9 @@ use crate::text::Prose;
 
 /// How many lines one document holds at most: about 800 KB of the 1 MiB that are allowed.
 pub const LINES: usize = 10_000;
-/// Every so many lines there is a heading.
+/// The number of lines from one heading to the next.
 const SECTION: usize = 25;
-/// One entity for so many observations.
+/// The number of observations for each entity.
 const OBSERVATIONS: usize = 20;
 /// The entity that holds a quarter of all observations.
 pub const HUB: &str = "Component 0";

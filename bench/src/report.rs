@@ -39,9 +39,9 @@ pub struct Row {
 /// The targets for the medians.
 #[derive(Clone, Copy)]
 pub enum Expected {
-    /// That of the largest size is at most so many times that of the smallest.
+    /// The time for the largest size is at most this multiple of the time for the smallest.
     Growth(f64),
-    /// That of the largest size is below this.
+    /// The time for the largest size is below this.
     Under(Duration),
 }
 
@@ -51,7 +51,7 @@ impl Row {
         Self { name: name.to_owned(), cells, expected: None }
     }
 
-    /// The same with an expectation.
+    /// Returns this row with an expectation.
     pub fn expecting(self, expected: Expected) -> Self {
         Self { expected: Some(expected), ..self }
     }

@@ -244,7 +244,7 @@ impl Reader {
     /// Reads the manifest.
     ///
     /// # Errors
-    /// It is no backup file, damaged, made by a newer version, or larger than the limits.
+    /// It is not a backup file, or damaged, made by a newer version, or larger than the limits.
     pub fn open(from: &Path) -> anyhow::Result<Self> {
         // Check the type first: opening a pipe waits for a writer.
         let metadata = fs_err::metadata(from)?;

@@ -101,7 +101,7 @@ pub fn every_layout_has_its_digest() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// The same from a store, for all banks whose names it takes.
+/// The digest of a bank of any layout is the same when it is read from a store, for all banks whose names the store takes.
 ///
 /// # Panics
 /// A digest differs.

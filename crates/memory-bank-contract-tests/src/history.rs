@@ -3,7 +3,7 @@
 
 use memory_bank_core::document::Etag;
 use memory_bank_core::history::{
-    ChangeContext, Subject, Version, VersionKind, VersionPage, VersionPlace, VersionQuery,
+    ChangeContext, Subject, Version, VersionKind, VersionPage, VersionPosition, VersionQuery,
 };
 use memory_bank_core::limits;
 use memory_bank_core::store::{Drafts, HistoryError};
@@ -159,7 +159,7 @@ pub async fn a_long_history_is_rebuilt_and_paged(p: Project) {
         texts.push(log.clone());
     }
     let mut listed = Vec::new();
-    let mut after: Option<VersionPlace> = None;
+    let mut after: Option<VersionPosition> = None;
     loop {
         let query =
             VersionQuery { after: after.clone(), limit: 100, ..query(Subject::Document(path("log.md"))) };

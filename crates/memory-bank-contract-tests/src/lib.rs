@@ -43,7 +43,7 @@ pub struct Project {
     pub workspace: Arc<dyn Workspace>,
     /// The bank, reached the first way.
     pub bank: Arc<dyn Bank>,
-    /// The same bank, reached the second way.
+    /// The bank, reached the second way.
     pub other: Arc<dyn Bank>,
     /// The state of callers.
     pub state: Arc<dyn StateStore>,

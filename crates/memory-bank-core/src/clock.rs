@@ -72,10 +72,10 @@ pub fn within_years(at: Timestamp) -> Option<Timestamp> {
     (at.as_second() >= FIRST).then_some(at)
 }
 
-/// The same for what a client sends.
+/// Deserialises a time that a client sends, within the years that a database stores.
 ///
 /// # Errors
-/// It is no time, or one of another year.
+/// It is not a valid time, or its year is out of range.
 pub fn in_years<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
     let at = Timestamp::deserialize(deserializer)?;
     within_years(at).ok_or_else(|| D::Error::custom("a time is in the years 1 to 9999"))

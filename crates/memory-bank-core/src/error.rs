@@ -182,7 +182,7 @@ pub enum GraphError {
     InBatch {
         /// The item: its list and its place in it, from 0.
         at: String,
-        /// Why.
+        /// The reason.
         error: Box<GraphError>,
     },
     /// The store failed.

@@ -30,7 +30,7 @@ pub const OBSERVATION_BYTES: usize = 64 * 1024;
 pub const SUPERSEDED_FACTS: usize = 20;
 /// The most facts of an entity with which a new one is compared, the newest first.
 pub const COMPARED_FACTS: usize = 64;
-/// The same for all entities of a batch together; each gets a share.
+/// The most facts with which the new facts of a batch are compared; each entity gets a share.
 pub const BATCH_COMPARED_FACTS: usize = 512;
 /// The longest text that is compared with others, in bytes.
 pub const COMPARED_BYTES: usize = 600;
@@ -94,12 +94,13 @@ pub const SEARCH_INDEX_BYTES: u64 = 512 * 1024 * 1024;
 pub const SEARCH_INDEX_PROJECT_BYTES: u64 = 448 * 1024 * 1024;
 /// How long a search waits for its index before it fails with "being built", in milliseconds.
 pub const SEARCH_INDEX_WAIT_MS: u64 = 1000;
-/// The same for an index that is expected within a second but is queued behind others.
+/// How long a search waits for an index that is expected within a second but is queued behind others, in milliseconds.
 pub const SEARCH_TURN_WAIT_MS: u64 = 5000;
 /// How long a search waits for the vector of its query from a model in this process before it searches by words only,
 /// in milliseconds.
 pub const QUERY_VECTOR_WAIT_MS: u64 = 150;
-/// The same for a service, which may be far away. After three consecutive late vectors, searches do not wait for some
+/// How long a search waits for the vector of its query from a service, which may be far away. After three consecutive late
+/// vectors, searches do not wait for some
 /// time.
 pub const SERVICE_VECTOR_WAIT_MS: u64 = 1000;
 /// The most bytes and files of one backup. Without this bound a sparse file, which itself takes no space, would fill
@@ -110,7 +111,7 @@ pub const BACKUP_FILES: usize = 50_000;
 /// At every version whose number is a multiple of this, the history stores the former text as a whole, so that a text is
 /// rebuilt of at most this many steps.
 pub const VERSIONS_TO_WHOLE: i64 = 256;
-/// A change that replaces more than this part of a text (one of so many), and more than [`DELTA_BYTES`], is stored as the
+/// A change that replaces more than one part in `DELTA_PART` of a text, and more than [`DELTA_BYTES`], is stored as the
 /// whole former text.
 pub const DELTA_PART: usize = 8;
 /// See [`DELTA_PART`].

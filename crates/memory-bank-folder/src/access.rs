@@ -7,7 +7,7 @@ use memory_bank_core::error::WorkspaceError;
 use memory_bank_core::store::{RegisteredStore, StoreKind};
 
 use crate::approved_folders::ApprovedFolders;
-use crate::place::{Origin, Place, leads_out, real_place_outside};
+use crate::bank_paths::{BankPaths, Origin, leads_out, real_path_outside};
 
 /// The place that `path` means.
 ///
@@ -18,20 +18,20 @@ pub(crate) fn confined(
     project: &Path,
     path: &Path,
     shows_paths: bool,
-) -> Result<Place, WorkspaceError> {
+) -> Result<BankPaths, WorkspaceError> {
     let refused = |link: &Path, to: &Path| WorkspaceError::Refused(leads_out(link, to, shows_paths));
     // A repository may be called like the folder; then it is the bank, and its links lead out of it.
     for folder in [project, &project.join(&origin.folder)] {
         if !origin.follow_links
-            && let Some(to) = real_place_outside(folder, path)
+            && let Some(to) = real_path_outside(folder, path)
         {
             return Err(refused(path, &to));
         }
     }
-    let place = origin.place_for(project, path);
-    match origin.root(&place).leads_out() {
-        Some(to) => Err(refused(&place.bank, &to)),
-        None => Ok(place),
+    let paths = origin.paths_for(project, path);
+    match origin.root(&paths).leads_out() {
+        Some(to) => Err(refused(&paths.bank, &to)),
+        None => Ok(paths),
     }
 }
 
@@ -54,7 +54,7 @@ impl RegistryAccess {
             match real {
                 Ok(real) => real.starts_with(project),
                 Err(_) => {
-                    there.starts_with(&self.project) && real_place_outside(&self.project, there).is_none()
+                    there.starts_with(&self.project) && real_path_outside(&self.project, there).is_none()
                 }
             }
         };
@@ -62,8 +62,8 @@ impl RegistryAccess {
     }
 
     /// The place of an entry; none if it is not on this machine, or not to be used. Blocks.
-    pub(crate) fn place(&self, store: &RegisteredStore) -> Option<Place> {
+    pub(crate) fn paths(&self, store: &RegisteredStore) -> Option<BankPaths> {
         let is_used = store.kind == StoreKind::Local && self.allows(&store.project_path);
-        is_used.then(|| self.origin.place_for(&self.project, Path::new(&store.project_path)))
+        is_used.then(|| self.origin.paths_for(&self.project, Path::new(&store.project_path)))
     }
 }

@@ -25,7 +25,7 @@ use crate::bank::FolderBank;
 use crate::dir::{BankDir, reason};
 use crate::documents;
 use crate::graph::{Addition, DERIVED_FILES, FolderGraph, LOG, Signer};
-use crate::history::{By, Changing, FolderHistory, Text};
+use crate::history::{ChangeAuthor, FolderHistory, Text, TextChange};
 use crate::journal::{self, Step};
 use crate::lock::blocking;
 pub(crate) use files::{BACKUPS_FOLDER, Survey, survey};
@@ -75,7 +75,7 @@ impl BackupStore for FolderBank {
         let writer = Writer {
             history: self.history.clone(),
             graph: self.graph.clone(),
-            by: By::caller(caller, context, now),
+            by: ChangeAuthor::caller(caller, context, now),
             signer,
         };
         let (notifier, sink, project) = (self.notifier.clone(), self.deps().sink.clone(), caller.project);
@@ -137,7 +137,7 @@ impl FolderBank {
 struct Writer {
     history: FolderHistory,
     graph: FolderGraph,
-    by: By,
+    by: ChangeAuthor,
     signer: Signer,
 }
 
@@ -210,7 +210,7 @@ impl Writer {
 }
 
 /// The documents that a backup changes.
-fn changing(bank: &BankDir, backup: &BankDir, files: &[String]) -> Result<Vec<Changing>, StoreError> {
+fn changing(bank: &BankDir, backup: &BankDir, files: &[String]) -> Result<Vec<TextChange>, StoreError> {
     let text = |dir: &BankDir, path: &DocumentPath| match documents::read(dir, path)? {
         ReadOutcome::Found(document) if document.path == *path => {
             Ok::<_, StoreError>(Some(Text::from(&document)))
@@ -221,7 +221,7 @@ fn changing(bank: &BankDir, backup: &BankDir, files: &[String]) -> Result<Vec<Ch
     for path in files.iter().filter_map(|name| DocumentPath::parse(name).ok()) {
         let (before, after) = (text(bank, &path)?, text(backup, &path)?);
         if after.is_some() && before != after {
-            changes.push(Changing { path, before, after, moved_from: None, revives: None });
+            changes.push(TextChange { path, before, after, moved_from: None, revives: None });
         }
     }
     Ok(changes)

@@ -17,7 +17,7 @@ use crate::dir::Root;
 use crate::graph::FolderGraph;
 use crate::history::{FolderHistory, HistorySettings};
 use crate::lock::BankLock;
-use crate::search::{FolderIndexes, FolderSearch, SealPlace};
+use crate::search::{FolderIndexes, FolderSearch, SealLocation};
 use crate::state_folder::StateFolder;
 
 /// Dependencies of a bank.
@@ -103,7 +103,7 @@ impl FolderBank {
     /// another process are foreign.
     #[must_use]
     pub fn with_state(self, state: StateFolder) -> Self {
-        let place = SealPlace { state: Some(state), project: self.project.clone() };
+        let place = SealLocation { state: Some(state), project: self.project.clone() };
         self.keeping_history(&Arc::new(HistorySettings::with_seal(place)))
     }
 

@@ -236,7 +236,7 @@ impl BankDir {
         file.sync_all()
     }
 
-    /// The same, with the time at which it is to have been written.
+    /// Writes a new file with a given time of modification.
     ///
     /// # Errors
     /// As [`Self::write_new`].

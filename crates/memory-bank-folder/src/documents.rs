@@ -23,7 +23,7 @@ use self::checks::{check_new, check_room};
 use crate::bank::FolderBank;
 use crate::dir::{BankDir, FileRead, FolderEntry, reason, text_of};
 use crate::graph::Addition;
-use crate::history::{By, Changing, Text};
+use crate::history::{ChangeAuthor, Text, TextChange};
 use crate::journal::{self, Step};
 use crate::known_file::KnownFile;
 use crate::lock::{WriteGuard, blocking};
@@ -215,7 +215,7 @@ impl FolderBank {
         }
         let (notifier, project) = (Arc::clone(&self.notifier), caller.project);
         let (history, now) = (self.history.clone(), self.deps().clock.now());
-        let by = By::caller(caller, plan.context.clone(), now);
+        let by = ChangeAuthor::caller(caller, plan.context.clone(), now);
         blocking(move || {
             if !plan.creates.is_empty() {
                 check_room(guard.dir(), plan.creates.len())?;
@@ -258,7 +258,7 @@ struct Plan {
     /// The names of new documents.
     creates: Vec<DocumentPath>,
     /// The documents with their texts before and after, for the history.
-    history: Vec<Changing>,
+    history: Vec<TextChange>,
     context: ChangeContext,
     known: Vec<KnownFile>,
     /// What is added to the graph's log.
@@ -279,7 +279,7 @@ impl Plan {
             }
             let text =
                 after.as_ref().map(|(text, etag)| Text { content: (*text).to_owned(), etag: etag.clone() });
-            plan.history.push(Changing {
+            plan.history.push(TextChange {
                 path: path.clone(),
                 before: before.map(Text::from),
                 after: text,

@@ -4,17 +4,17 @@ use memory_bank_core::document::{CoreDocument, DocumentPath, Etag};
 use memory_bank_core::error::WorkspaceError;
 use memory_bank_core::unicode::folded;
 
+use crate::bank_paths::OLD_CORE_NAMES;
 use crate::dir::BankDir;
-use crate::history::{By, Changing, FolderHistory, Text};
+use crate::history::{ChangeAuthor, FolderHistory, Text, TextChange};
 use crate::journal::Step;
-use crate::place::OLD_CORE_NAMES;
 
 /// Writes the missing core documents, all or none, and returns them. A document with its older name is not missing:
 /// `migrate_file_naming` renames it.
 pub(crate) fn write_missing_core_documents(
     dir: &BankDir,
     history: &FolderHistory,
-    by: &By,
+    by: &ChangeAuthor,
 ) -> Result<Vec<CoreDocument>, WorkspaceError> {
     let mut created = Vec::new();
     let (mut steps, mut changes) = (Vec::new(), Vec::new());
@@ -26,7 +26,7 @@ pub(crate) fn write_missing_core_documents(
         if !dir.exists(core.name()) && !is_spelled_otherwise && !has_old_name {
             created.push(core);
             let text = Text { content: core.template().to_owned(), etag: Etag::of(core.template()) };
-            changes.push(Changing {
+            changes.push(TextChange {
                 path: core.path(),
                 before: None,
                 after: Some(text),

@@ -31,7 +31,7 @@ use crate::lock::blocking;
 pub(crate) use folder_search::FolderSearch;
 pub(crate) use index_memory::FolderIndexes;
 use index_update::IndexUpdate;
-pub(crate) use seal::{Seal, SealPlace};
+pub(crate) use seal::{Seal, SealLocation};
 pub use vectors::VectorStatus;
 
 #[async_trait]

@@ -4,9 +4,9 @@ use memory_bank_core::store::{RegisteredStore, StoreInfo, StoreKind, StoreList};
 
 use crate::access::RegistryAccess;
 use crate::bank::FolderBank;
+use crate::bank_paths::base_name;
 use crate::dir::Root;
 use crate::documents;
-use crate::place::base_name;
 use crate::registry::Registered;
 
 /// The active bank first, then the other entries of the registry. Reads the disk.
@@ -31,8 +31,8 @@ pub(crate) fn list_stores(
         });
     }
     for store in registered.stores().filter(|store| Some(&store.store_id) != selected.as_ref()) {
-        let (file_count, has_graph) = match access.place(&store) {
-            Some(place) => describe(&access.origin.root(&place)),
+        let (file_count, has_graph) = match access.paths(&store) {
+            Some(paths) => describe(&access.origin.root(&paths)),
             None => (0, false),
         };
         stores.push(StoreInfo {
@@ -66,7 +66,7 @@ pub(crate) fn id_of(access: &RegistryAccess, bank: &FolderBank, registered: &Reg
 
 /// Whether an entry means this bank. Reads the disk.
 fn is_at(access: &RegistryAccess, bank: &FolderBank, store: &RegisteredStore) -> bool {
-    let Some(place) = access.place(store) else { return false };
-    let real = (fs_err::canonicalize(&place.bank), fs_err::canonicalize(bank.path()));
-    place.bank == bank.path() || matches!(real, (Ok(a), Ok(b)) if a == b)
+    let Some(paths) = access.paths(store) else { return false };
+    let real = (fs_err::canonicalize(&paths.bank), fs_err::canonicalize(bank.path()));
+    paths.bank == bank.path() || matches!(real, (Ok(a), Ok(b)) if a == b)
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use memory_bank_core::error::WorkspaceError;
 
-use crate::place::{Origin, Place, is_bank};
+use crate::bank_paths::{BankPaths, Origin, is_bank};
 use crate::system::{self, device, is_own};
 
 /// How many folders above the start are checked.
@@ -38,8 +38,8 @@ impl Origin {
             None => self.working_directory.clone(),
             Some(path) => self.absolute(path)?,
         };
-        if let Some(place) = self.named(&start) {
-            return Ok((place.project, None));
+        if let Some(paths) = self.named(&start) {
+            return Ok((paths.project, None));
         }
         if path.is_none()
             && let Some(found) = find(self)
@@ -80,8 +80,8 @@ pub(crate) fn above(origin: &Origin, project: &Path) -> Option<PathBuf> {
 
 /// Whether this folder holds a bank that is this user's own.
 fn has_bank(origin: &Origin, level: &Path) -> bool {
-    let place = Place { project: level.to_owned(), bank: level.join(&origin.folder) };
-    is_own_folder(&place.bank) && is_bank(&origin.root(&place))
+    let paths = BankPaths { project: level.to_owned(), bank: level.join(&origin.folder) };
+    is_own_folder(&paths.bank) && is_bank(&origin.root(&paths))
 }
 
 /// Whether every folder from `top` down to `level` is this user's own.

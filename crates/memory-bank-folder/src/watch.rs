@@ -110,7 +110,8 @@ impl Folders {
         self.renew_by(|| root.open().and_then(|dir| dir.walk()))
     }
 
-    /// The same with a way to list the bank. Folders that are created in a new one before it is watched are not reported, so the
+    /// Renews the watches with the given way to list the bank. Folders that are created in a new one before it is watched are not
+    /// reported, so the
     /// bank is listed again as long as there are new ones.
     fn renew_by(&mut self, mut walk: impl FnMut() -> std::io::Result<Vec<FolderEntry>>) -> BTreeSet<String> {
         let mut documents = BTreeSet::new();

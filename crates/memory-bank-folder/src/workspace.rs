@@ -32,12 +32,12 @@ use uuid::Uuid;
 use crate::access::{RegistryAccess, confined};
 use crate::approved_folders::ApprovedFolders;
 use crate::bank::{Deps, FolderBank};
+use crate::bank_paths::{BankPaths, Origin, base_name, is_bank};
 use crate::history::HistorySettings;
 use crate::lock::blocking;
-use crate::place::{Origin, Place, base_name, is_bank};
 use crate::registry::{REGISTRY_FILE, Registered, Registry};
 use crate::rules_files::read_rules;
-use crate::search::{FolderIndexes, SealPlace};
+use crate::search::{FolderIndexes, SealLocation};
 use crate::store_list::list_stores;
 use crate::upwards::Found;
 use crate::watch::Watch;
@@ -88,9 +88,9 @@ impl FolderWorkspace {
         }
         let indexes = Arc::<FolderIndexes>::default();
         let seal_project = fs_err::canonicalize(&project).unwrap_or_else(|_| project.clone());
-        let seal_place = SealPlace { state: options.state.clone(), project: seal_project };
-        let history = Arc::new(HistorySettings::with_seal(seal_place.clone()));
-        let _it_is_new = indexes.seal_place.set(seal_place);
+        let seal_location = SealLocation { state: options.state.clone(), project: seal_project };
+        let history = Arc::new(HistorySettings::with_seal(seal_location.clone()));
+        let _it_is_new = indexes.seal_location.set(seal_location);
         let workspace = Self {
             found,
             registry: Registry::new(&project),
@@ -123,8 +123,8 @@ impl FolderWorkspace {
         if let Some(bank) = self.active() {
             return Ok(bank);
         }
-        let place = self.locate(self.project.clone()).await?.ok_or(WorkspaceError::NoBank)?;
-        let bank = self.open(place);
+        let paths = self.locate(self.project.clone()).await?.ok_or(WorkspaceError::NoBank)?;
+        let bank = self.open(paths);
         self.activate(&bank, ProjectId(Uuid::nil()));
         Ok(bank)
     }
@@ -149,11 +149,11 @@ impl FolderWorkspace {
     }
 
     /// The one bank object of this directory.
-    fn open(&self, place: Place) -> Arc<FolderBank> {
-        let key = fs_err::canonicalize(&place.bank).unwrap_or_else(|_| place.bank.clone());
+    fn open(&self, paths: BankPaths) -> Arc<FolderBank> {
+        let key = fs_err::canonicalize(&paths.bank).unwrap_or_else(|_| paths.bank.clone());
         let mut banks = self.banks.lock();
         let bank = banks.entry(key).or_insert_with(|| {
-            let bank = FolderBank::new(place.bank, place.project, self.deps.clone()).sharing(&self.indexes);
+            let bank = FolderBank::new(paths.bank, paths.project, self.deps.clone()).sharing(&self.indexes);
             let bank = bank.keeping_history(&self.history);
             let bank = if self.origin.follow_links { bank.following_links() } else { bank };
             Arc::new(if self.shows_paths { bank } else { bank.for_remote_clients() })
@@ -165,11 +165,11 @@ impl FolderWorkspace {
     ///
     /// # Errors
     /// It is reached through a link out of the project.
-    async fn locate(&self, path: PathBuf) -> Result<Option<Place>, WorkspaceError> {
+    async fn locate(&self, path: PathBuf) -> Result<Option<BankPaths>, WorkspaceError> {
         let (origin, project, shows_paths) = (self.origin.clone(), self.project.clone(), self.shows_paths);
         blocking(move || {
-            let place = confined(&origin, &project, &path, shows_paths)?;
-            Ok(Some(place).filter(|place| is_bank(&origin.root(place))))
+            let paths = confined(&origin, &project, &path, shows_paths)?;
+            Ok(Some(paths).filter(|paths| is_bank(&origin.root(paths))))
         })
         .await
     }
@@ -222,8 +222,8 @@ impl Workspace for FolderWorkspace {
             None => self.project.clone(),
             Some(path) => self.path_from_client(path)?,
         };
-        let place = self.locate(path).await?.ok_or(WorkspaceError::NotABank)?;
-        let bank = self.open(place);
+        let paths = self.locate(path).await?.ok_or(WorkspaceError::NotABank)?;
+        let bank = self.open(paths);
         self.activate(&bank, caller.project);
         Ok(bank.location())
     }
@@ -257,7 +257,7 @@ impl Workspace for FolderWorkspace {
                     return Err(WorkspaceError::NoSuchPath(words.clone()));
                 }
                 match self.locate(path).await? {
-                    Some(place) => self.open(place),
+                    Some(paths) => self.open(paths),
                     None => {
                         return Err(WorkspaceError::Refused(format!(
                             "{words} has no memory bank; initialize_memory_bank makes one"

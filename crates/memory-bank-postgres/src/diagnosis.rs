@@ -15,7 +15,7 @@ use crate::isolation::TENANT_TABLES;
 pub struct Diagnosis {
     /// The server's version, such as `17.2`.
     pub version: String,
-    /// The same as a number, such as 170002.
+    /// The server's version as a number, such as 170002.
     pub version_number: i32,
     /// Whether the connection is encrypted (behind a pooler: the connection to the pooler).
     pub encrypted: bool,

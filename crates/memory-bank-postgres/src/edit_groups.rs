@@ -46,12 +46,12 @@ pub(crate) trait RunGroup: Send + Sync {
 /// Running and waiting edits, by caller.
 #[derive(Debug, Default)]
 pub(crate) struct EditGroups {
-    lanes: Mutex<HashMap<Caller, Lane>>,
+    lanes: Mutex<HashMap<Caller, EditQueue>>,
 }
 
 /// The edits of one caller.
 #[derive(Debug, Default)]
-struct Lane {
+struct EditQueue {
     running: Vec<(u64, BTreeSet<String>)>,
     waiting: VecDeque<Member>,
     last_id: u64,
@@ -179,7 +179,7 @@ impl Member {
     }
 }
 
-impl Lane {
+impl EditQueue {
     fn start(&mut self, names: BTreeSet<String>) -> u64 {
         self.last_id += 1;
         self.running.push((self.last_id, names));
@@ -321,9 +321,9 @@ mod tests {
         (Member { paths, names, alone: false, turns }, received)
     }
 
-    fn lane(waiting: &[&[&str]]) -> (Lane, Vec<mpsc::Receiver<Turn>>) {
+    fn lane(waiting: &[&[&str]]) -> (EditQueue, Vec<mpsc::Receiver<Turn>>) {
         let (members, receivers): (VecDeque<_>, Vec<_>) = waiting.iter().map(|names| member(names)).unzip();
-        (Lane { waiting: members, ..Lane::default() }, receivers)
+        (EditQueue { waiting: members, ..EditQueue::default() }, receivers)
     }
 
     fn sizes(groups: &[(u64, Vec<Member>)]) -> Vec<usize> {

@@ -24,14 +24,14 @@ use crate::database::Database;
 use crate::documents::{document_of, entry_of, names_of};
 use crate::tenant::{Query, Value};
 
-/// The document of a name; and with it the deleted ones that had the name before, at most so many.
+/// The document of a name; and with it the deleted documents that had the name before, up to a limit.
 const NAMED: &str = "SELECT app.document_named($1, $2)";
 const ALL_NAMED: &str = "SELECT app.documents_named($1, $2, $3)";
 /// The most documents of one name in a list.
 const MAX_DOCUMENTS: i32 = 200;
 const LIST: &str = "SELECT document_id, version, at, author, key_id, key_prefix, session_id, bytes, kind, tool, path, former_path, \
     etag, former_etag, replaced, former_bytes, imported FROM app.list_versions($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
-/// The same, and the documents that the names of each version mean now, each name once.
+/// [`LIST`] with the documents that the names of each version mean now, each name once.
 const LIST_NAMED: &str = "WITH listed AS MATERIALIZED (SELECT * FROM app.list_versions($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)), \
     named AS MATERIALIZED (SELECT n.path, app.document_named($11, ARRAY[n.path]) AS id FROM (\
       SELECT path FROM listed UNION SELECT former_path FROM listed WHERE former_path IS NOT NULL) AS n) \
@@ -39,7 +39,7 @@ const LIST_NAMED: &str = "WITH listed AS MATERIALIZED (SELECT * FROM app.list_ve
       l.former_path, l.etag, l.former_etag, l.replaced, l.former_bytes, l.imported, n.id, f.id \
     FROM listed l LEFT JOIN named n ON n.path = l.path LEFT JOIN named f ON f.path = l.former_path \
     ORDER BY l.at DESC, l.version DESC, l.document_id DESC";
-/// The same columns with the steps back, of the latest versions of a document.
+/// The columns of [`LIST`] with the steps back, of the latest versions of a document.
 const CHAIN: &str = "SELECT document_id, version, at, author, key_id, key_prefix, session_id, bytes, kind, tool, path, former_path, \
     etag, former_etag, replaced, former_bytes, imported, kept_start, kept_end, former \
     FROM app.document_chain($1, $2, $3, $4)";
@@ -138,7 +138,7 @@ impl HistoryStore for PostgresBank {
             page.versions.push(one.version.clone());
         }
         if more {
-            page.next = listed.get(limit - 1).map(|last| last.version.place());
+            page.next = listed.get(limit - 1).map(|last| last.version.position());
         } else if query.since.is_none() && query.by.is_none() {
             // The oldest version of each.
             for document in documents.iter().flatten() {
@@ -278,7 +278,7 @@ impl PostgresBank {
         document.flatten().ok_or_else(|| HistoryError::NoDocument(path.clone()))
     }
 
-    /// The same, and after it the deleted documents that had the name before.
+    /// The document of a name, and after it the deleted documents that had the name before.
     async fn documents_named(&self, caller: &Caller, path: &DocumentPath) -> Result<Vec<Uuid>, HistoryError> {
         let names = names_of(std::slice::from_ref(path));
         let named: [Value<'_>; 3] = [&caller.project.0, &names, &Some(MAX_DOCUMENTS)];

@@ -29,7 +29,7 @@ const SESSION: &str =
 #[non_exhaustive]
 pub enum Pooling {
     /// A connection has its own session.
-    Kept,
+    Session,
     /// The check failed; has the reason.
     Unknown(String),
 }
@@ -59,13 +59,13 @@ impl Database {
         let (mut holder, mut other) = (&mut second, &mut first);
         for _ in 0..ROUNDS {
             let outcome = round(holder, other).await;
-            if !matches!(outcome, Ok(Pooling::Kept)) {
+            if !matches!(outcome, Ok(Pooling::Session)) {
                 return outcome;
             }
             std::mem::swap(&mut holder, &mut other);
             tokio::time::sleep(self.pause()).await;
         }
-        Ok(Pooling::Kept)
+        Ok(Pooling::Session)
     }
 
     /// A random pause, or none.
@@ -123,7 +123,7 @@ async fn compare_within(holder: &mut Side<'_>, other: &mut Side<'_>) -> Result<P
         return another();
     }
     match session(other.client).await {
-        Ok(now) if other.keeps(&now) => Ok(Pooling::Kept),
+        Ok(now) if other.keeps(&now) => Ok(Pooling::Session),
         Ok(_) => another(),
         Err(error) => Ok(Pooling::Unknown(describe(&error))),
     }

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use memory_bank_core::caller::{Caller, KeyId, Role};
 use memory_bank_core::error::StoreError;
 use memory_bank_core::identity::{
-    AdminError, AuditPlace, GrantRecord, KeyRecord, ListPlace, MemberRecord, NewKey, NewUser,
+    AdminError, AuditPosition, GrantRecord, KeyRecord, ListPosition, MemberRecord, NewKey, NewUser,
     ProjectAdministration, ProjectUsage, Revoked, UserRecord, Void,
 };
 use memory_bank_core::limits;
@@ -101,7 +101,7 @@ impl ProjectAdministration for Database {
         &self,
         caller: &Caller,
         all: bool,
-        before: Option<ListPlace>,
+        before: Option<ListPosition>,
         most: u32,
     ) -> Result<Vec<(String, KeyRecord)>, StoreError> {
         let (at, id) = before.unzip();
@@ -122,7 +122,7 @@ impl ProjectAdministration for Database {
     async fn grants_of_members(
         &self,
         caller: &Caller,
-        before: Option<ListPlace>,
+        before: Option<ListPosition>,
         most: u32,
     ) -> Result<Vec<GrantRecord>, StoreError> {
         let (at, id) = before.unzip();
@@ -137,7 +137,7 @@ impl ProjectAdministration for Database {
     async fn audit_log(
         &self,
         caller: &Caller,
-        before: Option<AuditPlace>,
+        before: Option<AuditPosition>,
         most: u32,
     ) -> Result<Vec<AuditEntry>, StoreError> {
         let (at, id) = before.unzip();

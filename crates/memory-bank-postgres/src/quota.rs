@@ -32,7 +32,7 @@ pub struct StoredBytes {
 }
 
 impl StoredBytes {
-    /// Of the rows of [`USAGE`].
+    /// Reads the usage from the rows of [`USAGE`].
     pub(crate) fn of(rows: &[Row]) -> Result<Self, StoreError> {
         match rows.first() {
             Some(row) => Self::of_row(row, 0),

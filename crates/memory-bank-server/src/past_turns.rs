@@ -13,9 +13,9 @@ use tokio::time::timeout_at;
 
 use crate::reply_memory::NoMemory;
 
-/// So many calls of the process rebuild former states at once.
+/// The most calls of the process that rebuild former states at once.
 const AT_ONCE: usize = 2;
-/// So many calls of one key run or wait.
+/// The most calls of one key that run or wait.
 const PER_KEY: usize = 12;
 /// How long a call waits for its turn.
 const WAIT: Duration = Duration::from_secs(90);

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 /// The memory for one reply.
 #[async_trait]
 pub trait ReplyMemory: Send + Sync {
-    /// Raises the reservation to at least so many bytes; waits briefly if there is no room.
+    /// Raises the reservation to at least `bytes`; waits briefly if there is no memory.
     ///
     /// # Errors
     /// There is no memory for it.

@@ -49,13 +49,13 @@ impl Default for Replies {
 }
 
 impl Replies {
-    /// Replies of at most so many bytes, for a single client.
+    /// Replies of at most `bytes`, for a single client.
     #[must_use]
     pub fn of_bytes(bytes: usize) -> Self {
         Self { bytes, memory: None, past_turns: Arc::default() }
     }
 
-    /// Reserves at least so many bytes for the reply of the current call.
+    /// Reserves at least `bytes` for the reply of the current call.
     ///
     /// # Errors
     /// There is no memory for it.

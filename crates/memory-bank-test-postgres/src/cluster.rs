@@ -184,13 +184,13 @@ fn running(home: &Path) -> Option<u16> {
 }
 
 fn start_server(programs: &Path, home: &Path, locks: &Path) -> u16 {
-    let place = Place { programs, home, user: server_user() };
-    place.make();
-    encrypt(home, &place.data(), place.user.as_deref());
+    let files = ServerFiles { programs, home, user: server_user() };
+    files.make();
+    encrypt(home, &files.data(), files.user.as_deref());
     let port = free_port();
-    place.launch(port, SETTINGS);
+    files.launch(port, SETTINGS);
     fs::write(home.join("port"), port.to_string()).expect("a note of the port");
-    watch(programs, home, locks, place.user.as_deref());
+    watch(programs, home, locks, files.user.as_deref());
     port
 }
 
@@ -204,14 +204,14 @@ pub fn free_port() -> u16 {
 }
 
 /// A folder with a server's data, and the programs that run it.
-pub(crate) struct Place<'a> {
+pub(crate) struct ServerFiles<'a> {
     pub(crate) programs: &'a Path,
     pub(crate) home: &'a Path,
     /// The user to run as, when tests run as root.
     pub(crate) user: Option<String>,
 }
 
-impl Place<'_> {
+impl ServerFiles<'_> {
     fn data(&self) -> PathBuf {
         self.home.join("data")
     }

@@ -7,8 +7,8 @@
 //! and stops by itself when no test has used it for a while. It must not know of any crate that it serves.
 
 mod cluster;
+mod dedicated_server;
 mod link;
-mod own;
 mod pgbouncer;
 pub mod proxy;
 mod redis;
@@ -20,8 +20,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::cluster::Cluster;
 pub use crate::cluster::free_port;
+pub use crate::dedicated_server::DedicatedServer;
 pub use crate::link::Link;
-pub use crate::own::OwnServer;
 pub use crate::pgbouncer::PgBouncer;
 pub use crate::redis::TestRedis;
 

@@ -28,7 +28,7 @@ impl PgBouncer {
         Self::start_with(database, mode, 20)
     }
 
-    /// The same with a limit of sessions of the database.
+    /// Starts a pooler that opens at most `sessions` sessions of the database.
     #[must_use]
     pub fn start_with(database: &TestDatabase, mode: &str, sessions: usize) -> Self {
         static COUNTER: AtomicUsize = AtomicUsize::new(0);

@@ -45,10 +45,10 @@ pub(crate) struct Bounds {
 }
 
 impl Bounds {
-    /// Those of an entry without marks.
+    /// The bounds of an entry without marks.
     pub(crate) const NONE: Self = Self { begin: i64::MIN, end: i64::MAX };
 
-    /// Those that hold if both do.
+    /// The bounds within which both hold.
     pub(crate) fn and(self, other: Self) -> Self {
         Self { begin: self.begin.max(other.begin), end: self.end.min(other.end) }
     }
@@ -131,7 +131,7 @@ pub struct HoldingDecisions<'t> {
     pub ended: Vec<String>,
     /// How many entries are left out.
     pub left_out: usize,
-    /// Those that will hold, as `Title (from time)`.
+    /// The decisions that will hold, as `Title (from time)`.
     pub upcoming: Vec<String>,
 }
 

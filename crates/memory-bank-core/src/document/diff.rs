@@ -22,7 +22,7 @@ pub fn unified_diff(name: &str, old: &str, new: &str) -> String {
     unified_diff_within(name, old, new, limits::DIFF_CHARS)
 }
 
-/// The same, cut at a line to `most` characters.
+/// A unified diff with two lines of context, cut at a line to `most` characters; empty if nothing changed.
 #[must_use]
 pub fn unified_diff_within(name: &str, old: &str, new: &str, most: usize) -> String {
     if old == new {
@@ -121,7 +121,7 @@ mod tests {
 
     use super::*;
 
-    /// The same by the library, over the whole texts.
+    /// The diff by the library, over the whole texts.
     fn by_the_library(old: &str, new: &str) -> String {
         let diff = TextDiff::configure().algorithm(Algorithm::Myers).diff_lines(old, new);
         diff.unified_diff().context_radius(CONTEXT_LINES).header("a.md", "a.md").to_string()

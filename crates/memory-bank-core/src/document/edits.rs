@@ -200,14 +200,14 @@ fn count_removed_lines(old: &str, new: &str) -> usize {
 fn apply(text: &str, edit: &Edit, removed_sections: &mut Vec<String>) -> Result<String, String> {
     match edit {
         Edit::Replace { old, new, count } => replace(text, old, new, *count),
-        Edit::InsertBefore { matching, heading, text: lines } => match Place::of(matching, heading)? {
-            Place::Match(found) => {
+        Edit::InsertBefore { matching, heading, text: lines } => match Anchor::of(matching, heading)? {
+            Anchor::Match(found) => {
                 let found = unique_match(text, found, MORE_TEXT)?;
                 check_place(text, found.0)?;
                 let at = line_start(text, found.0);
                 Ok(insert_lines(text, at, trimmed(lines)?, Gap::None, Gap::None))
             }
-            Place::Heading(words) => {
+            Anchor::Heading(words) => {
                 let outline = Outline::of(text);
                 let at = section_of(&outline, words)?.heading.range.start;
                 checked_visible(
@@ -218,14 +218,14 @@ fn apply(text: &str, edit: &Edit, removed_sections: &mut Vec<String>) -> Result<
                 )
             }
         },
-        Edit::InsertAfter { matching, heading, text: lines } => match Place::of(matching, heading)? {
-            Place::Match(found) => {
+        Edit::InsertAfter { matching, heading, text: lines } => match Anchor::of(matching, heading)? {
+            Anchor::Match(found) => {
                 let found = unique_match(text, found, MORE_TEXT)?;
                 check_place(text, found.0)?;
                 let at = line_end(text, found.1);
                 Ok(insert_lines(text, at, trimmed(lines)?, Gap::None, Gap::None))
             }
-            Place::Heading(words) => prepend(text, words, trimmed(lines)?),
+            Anchor::Heading(words) => prepend(text, words, trimmed(lines)?),
         },
         Edit::Append { heading, text: lines } => append(text, heading, trimmed(lines)?),
         Edit::Prepend { heading, text: lines } => prepend(text, heading, trimmed(lines)?),
@@ -235,12 +235,12 @@ fn apply(text: &str, edit: &Edit, removed_sections: &mut Vec<String>) -> Result<
             Ok(new)
         }
         Edit::Archive { matching, heading } => {
-            let entry = match Place::of(matching, heading)? {
-                Place::Match(found) => {
+            let entry = match Anchor::of(matching, heading)? {
+                Anchor::Match(found) => {
                     let (start, end) = unique_match(text, found, WHOLE_ITEM)?;
                     ArchivedEntry::Item(start..end)
                 }
-                Place::Heading(words) => ArchivedEntry::Section(words),
+                Anchor::Heading(words) => ArchivedEntry::Section(words),
             };
             archive(text, &entry)
         }
@@ -256,12 +256,12 @@ fn check_place(text: &str, at: usize) -> Result<(), String> {
     }
 }
 
-enum Place<'a> {
+enum Anchor<'a> {
     Match(&'a str),
     Heading(&'a str),
 }
 
-impl<'a> Place<'a> {
+impl<'a> Anchor<'a> {
     fn of(matching: &'a Option<String>, heading: &'a Option<String>) -> Result<Self, String> {
         match (matching, heading) {
             (Some(found), None) => Ok(Self::Match(found)),

@@ -70,15 +70,15 @@ pub struct LeftOut {
 
 /// How long a document is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Extent {
+pub struct DocumentSize {
     /// Its lines.
     pub lines: usize,
     /// Its characters.
     pub chars: usize,
 }
 
-impl Extent {
-    /// Of this text.
+impl DocumentSize {
+    /// Measures a text.
     #[must_use]
     pub fn of(text: &str) -> Self {
         Self { lines: Lines::of(text).count(), chars: text.chars().count() }
@@ -309,7 +309,7 @@ mod tests {
         let error = part(text, lines(4, None), WIDE).unwrap_err();
         assert!(error.contains("4") && error.contains("3 lines"), "{error}");
         assert_eq!(part("", lines(1, None), WIDE).unwrap().text, "");
-        assert_eq!(Extent::of("a\nö\n"), Extent { lines: 2, chars: 4 });
+        assert_eq!(DocumentSize::of("a\nö\n"), DocumentSize { lines: 2, chars: 4 });
     }
 
     #[test]

@@ -32,11 +32,11 @@ pub(super) fn insert_item(
     in_section(text, find, new_title, &bullet(item), |outline, section| {
         let line = bullet(item);
         match newest_at_end(outline, section) {
-            Some(Last { end, item: Some(last) }) => {
+            Some(LastEntry { end, item: Some(last) }) => {
                 let line = items_like(outline, last, 1, &[item.to_owned()]);
                 insert_visible(outline, end, &line, Gap::None, gap_after(outline, end))
             }
-            Some(Last { end, item: None }) => {
+            Some(LastEntry { end, item: None }) => {
                 // Otherwise the line would become a part of the block.
                 let closed = outline.rules().iter().any(|rule| rule.end == end);
                 let lines = if closed { line } else { format!("---\n\n{line}") };
@@ -68,7 +68,7 @@ pub(super) fn insert_block(
 ) -> Result<String, EditError> {
     in_section(text, find, new_title, &format!("\n{block}"), |outline, section| {
         match newest_at_end(outline, section) {
-            Some(Last { end, .. }) => insert_visible(outline, end, block, Gap::Blank, Gap::Blank),
+            Some(LastEntry { end, .. }) => insert_visible(outline, end, block, Gap::Blank, Gap::Blank),
             None => {
                 let top = below_comments(outline, section);
                 insert_visible(outline, top, &format!("\n{block}"), Gap::None, Gap::Blank)
@@ -105,14 +105,14 @@ fn in_section(
 }
 
 /// The last entry of a section that is sorted newest last.
-struct Last<'o> {
+struct LastEntry<'o> {
     end: usize,
     /// `None` if it is a block with a heading.
     item: Option<&'o Item>,
 }
 
 /// The last entry, if its date is later than that of the first. `None` means that a new entry goes to the top.
-fn newest_at_end<'o>(outline: &'o Outline<'_>, section: &Section<'_>) -> Option<Last<'o>> {
+fn newest_at_end<'o>(outline: &'o Outline<'_>, section: &Section<'_>) -> Option<LastEntry<'o>> {
     let body = &section.body;
     let headings = outline.headings();
     let from = headings.partition_point(|heading| heading.range.start < body.start);
@@ -150,11 +150,12 @@ fn newest_at_end<'o>(outline: &'o Outline<'_>, section: &Section<'_>) -> Option<
     };
     let is_dated = |item: &&Item| date_of(item).is_some();
     if let Some(item) = items.iter().rev().take(MAX_SCANNED_ENTRIES).find(is_dated) {
-        return is_later(date_of(item)?, first).then_some(Last { end: item.range.end, item: Some(item) });
+        return is_later(date_of(item)?, first)
+            .then_some(LastEntry { end: item.range.end, item: Some(item) });
     }
     let (date, _) = last_block?;
     let end = closed.unwrap_or_else(|| written_end(outline.text(), body));
-    is_later(date, first).then_some(Last { end, item: None })
+    is_later(date, first).then_some(LastEntry { end, item: None })
 }
 
 /// The bulleted item with which the section begins.

@@ -89,17 +89,19 @@ impl BitSet {
     }
 
     /// Adds a position; returns whether it was new.
-    pub(crate) fn insert(&mut self, place: u64) -> bool {
-        let Some(word) = Self::word(place).and_then(|at| self.0.get_mut(at)) else { return false };
-        let bit = 1 << (place % 64);
+    pub(crate) fn insert(&mut self, position: u64) -> bool {
+        let Some(word) = Self::word(position).and_then(|at| self.0.get_mut(at)) else { return false };
+        let bit = 1 << (position % 64);
         let is_new = *word & bit == 0;
         *word |= bit;
         is_new
     }
 
     /// Whether the set contains a position.
-    pub(crate) fn has(&self, place: u64) -> bool {
-        Self::word(place).and_then(|at| self.0.get(at)).is_some_and(|word| word & (1 << (place % 64)) != 0)
+    pub(crate) fn has(&self, position: u64) -> bool {
+        Self::word(position)
+            .and_then(|at| self.0.get(at))
+            .is_some_and(|word| word & (1 << (position % 64)) != 0)
     }
 
     /// The positions in ascending order.
@@ -109,8 +111,8 @@ impl BitSet {
         })
     }
 
-    fn word(place: u64) -> Option<usize> {
-        usize::try_from(place / 64).ok()
+    fn word(position: u64) -> Option<usize> {
+        usize::try_from(position / 64).ok()
     }
 }
 
@@ -133,13 +135,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn marks_are_a_set(places in proptest::collection::vec(0_u64..300, 0..40)) {
+        fn marks_are_a_set(positions in proptest::collection::vec(0_u64..300, 0..40)) {
             let mut marks = BitSet::new(300);
             let mut set = std::collections::BTreeSet::new();
-            for place in places {
-                prop_assert_eq!(marks.insert(place), set.insert(place));
+            for position in positions {
+                prop_assert_eq!(marks.insert(position), set.insert(position));
             }
-            prop_assert!((0..300).all(|place| marks.has(place) == set.contains(&place)));
+            prop_assert!((0..300).all(|position| marks.has(position) == set.contains(&position)));
             prop_assert_eq!(marks.iter().collect::<Vec<_>>(), set.into_iter().collect::<Vec<_>>());
         }
     }

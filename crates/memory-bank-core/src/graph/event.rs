@@ -26,7 +26,7 @@ pub enum Event {
     EntityUpsert {
         /// The entity as it is now.
         entity: Entity,
-        /// When.
+        /// The time of the event.
         ts: String,
     },
     /// An observation was added.
@@ -40,7 +40,7 @@ pub enum Event {
     RelationAdd {
         /// The relation.
         relation: Relation,
-        /// When.
+        /// The time of the event.
         ts: String,
     },
     /// A relation was removed.
@@ -51,14 +51,14 @@ pub enum Event {
         to_id: String,
         /// Its type, in any case.
         relation_type: String,
-        /// When.
+        /// The time of the event.
         ts: String,
     },
     /// An entity was deleted, with its observations and relations.
     EntityDelete {
         /// Which.
         entity_id: String,
-        /// When.
+        /// The time of the event.
         ts: String,
     },
     /// An observation was deleted.
@@ -67,7 +67,7 @@ pub enum Event {
         entity_id: String,
         /// Which.
         observation_id: String,
-        /// When.
+        /// The time of the event.
         ts: String,
     },
     /// The end of a compaction; no effect on the state.
@@ -76,7 +76,7 @@ pub enum Event {
         snapshot_path: String,
         /// Its counts.
         stats: TypeStats,
-        /// When.
+        /// The time of the event.
         ts: String,
     },
 }

@@ -14,18 +14,18 @@ pub struct OutlineEntity {
     pub id: String,
     /// Its name.
     pub name: String,
-    /// Its type, as a place in [`Outline::types`].
+    /// Its type, as an index into [`Outline::types`].
     pub entity_type: usize,
 }
 
-/// A relation of an outline. Both ends are places in [`Outline::entities`].
+/// A relation of an outline. Both ends are indices into [`Outline::entities`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OutlineRelation {
     /// Its source.
     pub from: usize,
     /// Its target.
     pub to: usize,
-    /// Its type, as a place in [`Outline::relation_types`].
+    /// Its type, as an index into [`Outline::relation_types`].
     pub relation_type: usize,
 }
 
@@ -52,7 +52,7 @@ pub struct OutlineBuilder {
     at: Option<i64>,
     /// Items that were deleted at the time, and were restored later with their first timestamp.
     absent: BTreeSet<String>,
-    places: HashMap<String, usize>,
+    indices: HashMap<String, usize>,
     types: HashMap<String, usize>,
     relation_types: HashMap<String, usize>,
     relations: Vec<(String, String, usize)>,
@@ -83,15 +83,15 @@ impl OutlineBuilder {
         if let Some(created) = created {
             self.outline.first = Some(self.outline.first.map_or(created, |first| first.min(created)));
         }
-        if !self.is_meant(id, created) || self.places.contains_key(id) {
+        if !self.is_meant(id, created) || self.indices.contains_key(id) {
             return;
         }
         if self.outline.entities.len() >= limits::OUTLINE_ENTITIES {
             self.outline.is_cut = true;
             return;
         }
-        let entity_type = place(&mut self.types, &mut self.outline.types, entity_type);
-        self.places.insert(id.clone(), self.outline.entities.len());
+        let entity_type = index_of(&mut self.types, &mut self.outline.types, entity_type);
+        self.indices.insert(id.clone(), self.outline.entities.len());
         self.outline.entities.push(OutlineEntity { id: id.clone(), name: name.clone(), entity_type });
     }
 
@@ -105,16 +105,17 @@ impl OutlineBuilder {
             return;
         }
         self.known.insert(id.clone());
-        let relation_type = place(&mut self.relation_types, &mut self.outline.relation_types, relation_type);
+        let relation_type =
+            index_of(&mut self.relation_types, &mut self.outline.relation_types, relation_type);
         self.relations.push((from_id.clone(), to_id.clone(), relation_type));
     }
 
     /// The outline.
     #[must_use]
     pub fn finish(self) -> Outline {
-        let Self { places, relations, mut outline, .. } = self;
+        let Self { indices, relations, mut outline, .. } = self;
         let both = |(from, to, relation_type): (String, String, usize)| {
-            let (from, to) = (*places.get(&from)?, *places.get(&to)?);
+            let (from, to) = (*indices.get(&from)?, *indices.get(&to)?);
             Some(OutlineRelation { from, to, relation_type })
         };
         outline.relations = relations.into_iter().filter_map(both).collect();
@@ -128,11 +129,11 @@ impl OutlineBuilder {
     }
 }
 
-fn place(places: &mut HashMap<String, usize>, words: &mut Vec<String>, word: &str) -> usize {
-    if let Some(place) = places.get(word) {
-        return *place;
+fn index_of(indices: &mut HashMap<String, usize>, words: &mut Vec<String>, word: &str) -> usize {
+    if let Some(index) = indices.get(word) {
+        return *index;
     }
     words.push(word.to_owned());
-    places.insert(word.to_owned(), words.len() - 1);
+    indices.insert(word.to_owned(), words.len() - 1);
     words.len() - 1
 }

@@ -114,7 +114,7 @@ impl ObservationPlan {
         self
     }
 
-    /// The observation, compared with at most so many facts.
+    /// Returns this observation, to be compared with at most `compared` facts.
     #[must_use]
     pub fn compared_with(self, compared: usize) -> Self {
         Self { compared, ..self }

@@ -18,7 +18,7 @@ use crate::words::word_enum;
 word_enum! {
     /// How two facts relate.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-    pub enum Likeness {
+    pub enum Similarity {
         /// They say nearly the same.
         Repeats = "repeats",
         /// They differ only in a number, a name or a negation.
@@ -35,7 +35,7 @@ pub struct SimilarFact {
     pub text: String,
     /// How the new one relates to it.
     #[serde(rename = "newFact")]
-    pub likeness: Likeness,
+    pub similarity: Similarity,
 }
 
 /// The most similar facts that one reply names.
@@ -47,15 +47,15 @@ pub fn similar_facts<'a>(text: &str, facts: impl IntoIterator<Item = &'a Observa
     let Some(new) = comparable(text) else { return Vec::new() };
     let similar = facts.into_iter().filter_map(|fact| {
         let known = comparable(&fact.text)?;
-        let likeness = compared(&new, &known)?;
-        Some(SimilarFact { id: fact.id.clone(), text: fact.text.clone(), likeness })
+        let similarity = compared(&new, &known)?;
+        Some(SimilarFact { id: fact.id.clone(), text: fact.text.clone(), similarity })
     });
     similar.take(MAX_NAMED).collect()
 }
 
 /// How a new fact relates to a known one; `None` if they are about different things.
 #[must_use]
-pub fn likeness(new: &str, known: &str) -> Option<Likeness> {
+pub fn similarity(new: &str, known: &str) -> Option<Similarity> {
     compared(&comparable(new)?, &comparable(known)?)
 }
 
@@ -73,7 +73,7 @@ struct Differences {
     extra: usize,
 }
 
-fn compared(new: &Sentence, known: &Sentence) -> Option<Likeness> {
+fn compared(new: &Sentence, known: &Sentence) -> Option<Similarity> {
     let (ours, theirs) = (&new.tokens, &known.tokens);
     if ours.is_empty() || theirs.is_empty() {
         return None;
@@ -81,7 +81,7 @@ fn compared(new: &Sentence, known: &Sentence) -> Option<Likeness> {
     let keys = |tokens: &[Token]| tokens.iter().map(|token| token.key.clone()).collect::<Vec<_>>();
     let (our_keys, their_keys) = (keys(ours), keys(theirs));
     if our_keys == their_keys || is_reordered(ours, theirs) {
-        return Some(Likeness::Repeats);
+        return Some(Similarity::Repeats);
     }
     let ops = capture_diff_slices(Algorithm::Myers, &our_keys, &their_keys);
     let common = ops.iter().filter_map(|op| match op {
@@ -96,7 +96,7 @@ fn compared(new: &Sentence, known: &Sentence) -> Option<Likeness> {
             return None;
         }
     }
-    found.likeness(common, new.is_event || known.is_event)
+    found.similarity(common, new.is_event || known.is_event)
 }
 
 impl Differences {
@@ -149,15 +149,15 @@ impl Differences {
         true
     }
 
-    fn likeness(&self, common: usize, is_event: bool) -> Option<Likeness> {
+    fn similarity(&self, common: usize, is_event: bool) -> Option<Similarity> {
         let Self { numbers, names, negations, misspelt, extra } = *self;
         match (numbers, names, negations, extra) {
-            (0, 0, 1, 0) if common >= 1 => Some(Likeness::Contradicts),
+            (0, 0, 1, 0) if common >= 1 => Some(Similarity::Contradicts),
             (1..=2, 0, 0, 0) | (0, 1, 0, 0) if common >= 1 && misspelt == 0 && !is_event => {
-                Some(Likeness::Contradicts)
+                Some(Similarity::Contradicts)
             }
-            (0, 0, 0, 0) if common >= 2 && misspelt == 1 => Some(Likeness::Repeats),
-            (0, 0, 0, 1) if common >= 5 && misspelt == 0 => Some(Likeness::Repeats),
+            (0, 0, 0, 0) if common >= 2 && misspelt == 1 => Some(Similarity::Repeats),
+            (0, 0, 0, 1) if common >= 5 && misspelt == 0 => Some(Similarity::Repeats),
             _ => None,
         }
     }

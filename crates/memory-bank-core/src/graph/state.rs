@@ -167,16 +167,16 @@ impl GraphState {
     /// comes first. No more than these are held at a time.
     #[must_use]
     pub fn newest_observations_of(&self, entity_id: &str, most: usize) -> Vec<&Observation> {
-        let places = self.by_entity.get(entity_id).into_iter().flatten();
+        let rows = self.by_entity.get(entity_id).into_iter().flatten();
         let mut newest = BinaryHeap::new();
-        for (place, observation) in places.filter_map(|at| Some((*at, self.observations.rows.get(at)?))) {
-            newest.push(Reverse((instant(&observation.timestamp), place)));
+        for (row, observation) in rows.filter_map(|at| Some((*at, self.observations.rows.get(at)?))) {
+            newest.push(Reverse((instant(&observation.timestamp), row)));
             if newest.len() > most {
                 newest.pop();
             }
         }
         let newest = newest.into_sorted_vec();
-        newest.iter().filter_map(|Reverse((_, place))| self.observations.rows.get(place)).collect()
+        newest.iter().filter_map(|Reverse((_, row))| self.observations.rows.get(row)).collect()
     }
 
     /// The observations of an entity with this text and source (or none), in storage order.

@@ -22,7 +22,7 @@ pub fn parse_new(text: &str) -> Result<String, GraphError> {
     parse_argument("timestamp", text)
 }
 
-/// The same for an argument of another name.
+/// Parses the timestamp of an argument of this name.
 ///
 /// # Errors
 /// It has neither form.

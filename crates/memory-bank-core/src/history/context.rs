@@ -16,7 +16,7 @@ pub struct ChangeContext {
 }
 
 impl ChangeContext {
-    /// The context of a command that is no tool, or of a tool without a session.
+    /// The context of a command that is not a tool, or of a tool without a session.
     #[must_use]
     pub fn of_tool(tool: &str) -> Self {
         Self { tool: Some(tool.to_owned()), ..Self::default() }

@@ -11,7 +11,7 @@ const TOOL: &str = "history";
 /// The attributes of a change, of a document or of the graph, by which an undo selects it.
 #[derive(Debug, Clone, Copy)]
 pub struct ChangeFacts<'c> {
-    /// When.
+    /// The time of the change.
     pub at: Timestamp,
     /// The session of the client.
     pub session: Option<&'c str>,
@@ -27,7 +27,7 @@ pub struct ChangeFacts<'c> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UndoMark {
     /// The hash of session and user.
-    whose: String,
+    scope_hash: String,
     since: Option<Timestamp>,
     until: Option<Timestamp>,
 }
@@ -41,10 +41,10 @@ impl UndoMark {
         since: Option<Timestamp>,
         until: Option<Timestamp>,
     ) -> Self {
-        Self { whose: whose(session, by), since, until }
+        Self { scope_hash: scope_hash(session, by), since, until }
     }
 
-    /// The same of this user's own changes. What a transfer brought under the same name is another user's.
+    /// Marks this user's own changes. What a transfer brought under the same name belongs to another user.
     #[must_use]
     pub fn of_own(
         session: Option<&str>,
@@ -52,7 +52,7 @@ impl UndoMark {
         since: Option<Timestamp>,
         until: Option<Timestamp>,
     ) -> Self {
-        Self { whose: whose_own(session, user), since, until }
+        Self { scope_hash: own_scope_hash(session, user), since, until }
     }
 
     /// Whether a change that existed at the undo was to be taken back by it. `imported`: whether a transfer brought the undo.
@@ -62,19 +62,20 @@ impl UndoMark {
             && self.until.is_none_or(|until| change.at < until);
         let (session, by) = (change.session, change.author);
         let is_whose = |session: Option<&str>, by: Option<&str>| {
-            (session.is_some() || by.is_some()) && whose(session, by) == self.whose
+            (session.is_some() || by.is_some()) && scope_hash(session, by) == self.scope_hash
         };
-        let is_own = |session: Option<&str>| by.is_some_and(|by| whose_own(session, by) == self.whose);
+        let is_own =
+            |session: Option<&str>| by.is_some_and(|by| own_scope_hash(session, by) == self.scope_hash);
         let is_own = change.imported == imported && (is_own(None) || is_own(session));
         is_in_span && (is_own || is_whose(session, None) || is_whose(None, by) || is_whose(session, by))
     }
 }
 
-fn whose(session: Option<&str>, by: Option<&str>) -> String {
+fn scope_hash(session: Option<&str>, by: Option<&str>) -> String {
     Etag::of(&format!("{}\n{}", session.unwrap_or_default(), by.unwrap_or_default())).as_str().to_owned()
 }
 
-fn whose_own(session: Option<&str>, user: &str) -> String {
+fn own_scope_hash(session: Option<&str>, user: &str) -> String {
     Etag::of(&format!("{}\n{user}\nown", session.unwrap_or_default())).as_str().to_owned()
 }
 
@@ -82,9 +83,9 @@ fn whose_own(session: Option<&str>, user: &str) -> String {
 #[must_use]
 pub fn stored_tool(context: &ChangeContext) -> Option<String> {
     let tool = context.tool.clone()?;
-    let Some(UndoMark { whose, since, until }) = &context.undoes else { return Some(tool) };
+    let Some(UndoMark { scope_hash, since, until }) = &context.undoes else { return Some(tool) };
     let time = |at: &Option<Timestamp>| at.map(nanoseconds).map(|at| format!("{at:x}")).unwrap_or_default();
-    Some(format!("{tool}-{whose}-{}-{}", time(since), time(until)))
+    Some(format!("{tool}-{scope_hash}-{}-{}", time(since), time(until)))
 }
 
 /// The tool and the mark of a stored name. For stores.
@@ -93,8 +94,9 @@ pub fn tool_and_mark(stored: &str) -> (String, Option<UndoMark>) {
     let parts: Vec<&str> = stored.split('-').collect();
     let time = |text: &str| u64::from_str_radix(text, 16).ok().map(timestamp);
     match parts.as_slice() {
-        [TOOL, whose, since, until] => {
-            let mark = UndoMark { whose: (*whose).to_owned(), since: time(since), until: time(until) };
+        [TOOL, scope_hash, since, until] => {
+            let mark =
+                UndoMark { scope_hash: (*scope_hash).to_owned(), since: time(since), until: time(until) };
             (TOOL.to_owned(), Some(mark))
         }
         _ => (stored.to_owned(), None),

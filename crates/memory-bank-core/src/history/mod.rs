@@ -21,7 +21,7 @@ pub use delta::{DamagedDelta, Delta};
 pub(crate) use live::live;
 pub use mark::{ChangeFacts, UndoMark, stored_tool, tool_and_mark};
 pub use merge::{LineRange, take_back_lines};
-pub use query::{Subject, VersionPage, VersionPlace, VersionQuery, moment};
+pub use query::{Subject, VersionPage, VersionPosition, VersionQuery, moment};
 pub use rebuild::{Damage, Step, rebuild};
 pub use take_back::{Obstacle, TakenBack, changed_again, take_back};
 pub use thinning::{DatedChange, superseded};

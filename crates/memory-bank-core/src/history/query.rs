@@ -18,7 +18,7 @@ pub enum Subject {
     Project,
     /// The document that has this name, or that had it last; with its versions under former names.
     Document(DocumentPath),
-    /// The same, and the deleted documents that had this name before.
+    /// The document that has this name, or that had it last, and the deleted documents that had the name before.
     Name(DocumentPath),
     /// The changes of one session of a client.
     Session(String),
@@ -35,8 +35,8 @@ pub struct VersionQuery {
     pub until: Option<Timestamp>,
     /// Only versions of the user of this name.
     pub by: Option<String>,
-    /// Only versions after this place of the list.
-    pub after: Option<VersionPlace>,
+    /// Only versions after this position of the list.
+    pub after: Option<VersionPosition>,
     /// The most versions; more than [`crate::limits::VERSIONS_LISTED`] are not returned.
     pub limit: usize,
 }
@@ -60,9 +60,9 @@ pub fn moment(text: &str, is_end: bool) -> Option<Timestamp> {
     within_years(at.map_or(Timestamp::MAX, |day| day.timestamp()))
 }
 
-/// A place in a list of versions, which is sorted by time, then number, then document, all descending.
+/// A position in a list of versions, which is sorted by time, then number, then document, all descending.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct VersionPlace {
+pub struct VersionPosition {
     /// The time of the last version.
     #[serde(deserialize_with = "crate::clock::in_years")]
     pub at: Timestamp,
@@ -77,12 +77,12 @@ pub struct VersionPlace {
 pub struct VersionPage {
     /// The versions, newest first.
     pub versions: Vec<Version>,
-    /// Of a list of a name: the store's own name of the document that has it, or that had it last.
+    /// For a list of a name: the store's own name of the document that has it, or that had it last.
     pub document: Option<String>,
     /// For the names of these versions: the store's own name of the document that each means now.
     pub named: BTreeMap<DocumentPath, String>,
     /// Where the list continues; `None` at its end.
-    pub next: Option<VersionPlace>,
+    pub next: Option<VersionPosition>,
 }
 
 impl VersionPage {

@@ -37,7 +37,8 @@ pub enum Damage {
 }
 
 /// Takes back the changes of these versions, newest first, beginning with `newest`, the text after the first of them.
-/// A step with a whole text starts anew. Without steps the newest text itself is returned. The etags on the way name the damage; only
+/// A step with a whole text starts again from it. Without steps the newest text itself is returned. The etags on the way name the
+/// damage; only
 /// that of the requested text decides, so that a wrong etag of one version hides no other.
 ///
 /// # Errors

@@ -11,7 +11,7 @@ use jiff::tz::TimeZone;
 pub struct DatedChange {
     /// Its number.
     pub number: i64,
-    /// When.
+    /// The time of the change.
     pub at: Timestamp,
     /// Whether it stays in any case, such as a renaming, by which a former name is found.
     pub stays: bool,

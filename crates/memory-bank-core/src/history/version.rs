@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::caller::KeyId;
 use crate::document::{DocumentPath, Etag};
-use crate::history::{ChangeFacts, UndoMark, VersionPlace};
+use crate::history::{ChangeFacts, UndoMark, VersionPosition};
 use crate::words::word_enum;
 
 word_enum! {
@@ -39,7 +39,7 @@ pub struct Version {
     pub path: DocumentPath,
     /// The name before it, if the change was a rename.
     pub former_path: Option<DocumentPath>,
-    /// When.
+    /// The time of the change.
     pub at: Timestamp,
     /// The name of the user; `None` if it is not known (an edit from outside) or the user does not exist any more.
     pub author: Option<String>,
@@ -109,10 +109,10 @@ impl Version {
         }
     }
 
-    /// Its place in a list.
+    /// Its position in a list.
     #[must_use]
-    pub fn place(&self) -> VersionPlace {
-        VersionPlace { at: self.at, number: self.number, document: self.document.clone() }
+    pub fn position(&self) -> VersionPosition {
+        VersionPosition { at: self.at, number: self.number, document: self.document.clone() }
     }
 }
 
@@ -125,7 +125,7 @@ pub struct PastVersion {
     pub number: i64,
     /// The name of the document after the change; of a deletion, the deleted name.
     pub path: DocumentPath,
-    /// When.
+    /// The time of the change.
     pub at: Timestamp,
     /// The kind of change that made it.
     pub kind: VersionKind,

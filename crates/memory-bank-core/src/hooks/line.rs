@@ -16,7 +16,7 @@ pub(super) fn scanned(line: &str) -> (&str, bool) {
     (cut.trim_end_matches(|character: char| character.is_ascii_graphic()).trim_end(), false)
 }
 
-/// At most so many characters of the line, with secrets masked. Omissions are shown as `…`.
+/// The first `characters` of the line, with secrets masked. Omissions are shown as `…`.
 pub(super) fn masked_beginning(line: &str, characters: usize) -> String {
     let (part, is_whole) = scanned(line);
     let mut text = masked(part);

@@ -17,7 +17,7 @@ pub const MAX_PASSAGES: usize = 3;
 const MIN_SCORE: f64 = 1.1;
 /// The least rarity of a word that counts alone, if the prompt has one or two.
 const MIN_SINGLE_RARITY: f64 = 0.8;
-/// A shorter bank counts as having so many lines: that a word is on each of a few lines does not make it a frequent one.
+/// The least number of lines that a bank counts as having: a word on each of a few lines is not a frequent word.
 const FEWEST_LINES: usize = 50;
 /// The rarity of a word where the bank's own lines are not known.
 const UNKNOWN_RARITY: f64 = 0.6;

@@ -117,7 +117,7 @@ fn code(text: &str, most: usize) -> String {
     format!("`{}`", words(text, most).replace(['`', '<'], "'"))
 }
 
-/// The same in quotes, for sentences.
+/// A text of another author in quotes, for sentences.
 fn quoted(text: &str, most: usize) -> String {
     format!("\"{}\"", words(text, most).replace('"', "'").replace(['`', '<'], "'"))
 }

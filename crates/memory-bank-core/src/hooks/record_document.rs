@@ -62,7 +62,7 @@ pub fn with_record(
     (Some(written.as_str()) != text).then_some(written)
 }
 
-/// The records that began more than so many days ago, as they are written.
+/// The records that began more than `days` days ago, in their written form.
 #[must_use]
 pub fn old_records(text: &str, days: i32, now: Timestamp) -> Vec<String> {
     let oldest = oldest_day(days, now);

@@ -165,7 +165,7 @@ fn whole_words(text: &str, bytes: usize) -> &str {
     beginning.trim_end_matches(|character: char| character.is_ascii_graphic())
 }
 
-/// The beginning of a text, of at most so many bytes.
+/// The beginning of a text, of at most `bytes` bytes.
 fn head(text: &str, bytes: usize) -> &str {
     text.get(..text.floor_char_boundary(bytes)).unwrap_or(text)
 }

@@ -112,7 +112,7 @@ pub struct MalformedMapping {
 }
 
 impl ClaimMapping {
-    /// The same mapping, with another claim for groups.
+    /// Returns this mapping with another claim for groups.
     #[must_use]
     pub fn with_groups_claim(self, groups_claim: &str) -> Self {
         Self { groups_claim: groups_claim.to_owned(), ..self }
@@ -254,14 +254,14 @@ mod tests {
 
     use super::*;
 
-    fn given(mapping: &str, issuer: &str, claims: &Value) -> Vec<String> {
+    fn granted_roles(mapping: &str, issuer: &str, claims: &Value) -> Vec<String> {
         let mapping: ClaimMapping = mapping.parse().unwrap();
         let verified = VerifiedClaims { issuer, subject: "s1", all: claims.as_object().unwrap() };
         mapping.projects(&verified).iter().map(ToString::to_string).collect()
     }
 
     fn here(mapping: &str, claims: &Value) -> Vec<String> {
-        given(mapping, "https://login.example.com", claims)
+        granted_roles(mapping, "https://login.example.com", claims)
     }
 
     #[test]
@@ -334,11 +334,11 @@ mod tests {
     fn a_domain_at_google_needs_an_account_of_the_domain() {
         let mapping = "domain:example.com=shop:viewer";
         let claims = json!({"email": "a@example.com", "email_verified": true});
-        assert_eq!(given(mapping, GOOGLE, &claims), [""; 0]);
+        assert_eq!(granted_roles(mapping, GOOGLE, &claims), [""; 0]);
         let claims = json!({"email": "a@example.com", "email_verified": true, "hd": "example.com"});
-        assert_eq!(given(mapping, GOOGLE, &claims), ["shop:viewer"]);
+        assert_eq!(granted_roles(mapping, GOOGLE, &claims), ["shop:viewer"]);
         let claims = json!({"email": "a@example.com", "email_verified": true, "hd": "other.example"});
-        assert_eq!(given(mapping, GOOGLE, &claims), [""; 0]);
+        assert_eq!(granted_roles(mapping, GOOGLE, &claims), [""; 0]);
     }
 
     #[test]

@@ -137,7 +137,7 @@ pub struct NewKey {
     pub rate_limit: u32,
     /// When it expires.
     pub expires_at: Option<Timestamp>,
-    /// Now.
+    /// The time of the creation.
     pub created_at: Timestamp,
 }
 

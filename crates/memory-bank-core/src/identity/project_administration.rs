@@ -33,12 +33,12 @@ impl ProjectUsage {
     }
 }
 
-/// A place in the audit log, which is listed newest first.
-pub type AuditPlace = (Timestamp, i64);
+/// A position in the audit log, which is listed newest first.
+pub type AuditPosition = (Timestamp, i64);
 
-/// A place in a list of keys or grants, which is sorted by time, then id, newest first. The list goes on after it also when the
+/// A position in a list of keys or grants, which is sorted by time, then id, newest first. The list goes on after it also when the
 /// item is gone.
-pub type ListPlace = (Timestamp, Uuid);
+pub type ListPosition = (Timestamp, Uuid);
 
 /// Administers the project of the caller, who must be an owner with a key or a session that administers; an application with a
 /// token never does. Lists have pages of at most so many items.
@@ -77,7 +77,7 @@ pub trait ProjectAdministration: Send + Sync {
         &self,
         caller: &Caller,
         all: bool,
-        before: Option<ListPlace>,
+        before: Option<ListPosition>,
         most: u32,
     ) -> Result<Vec<(String, KeyRecord)>, StoreError>;
 
@@ -93,18 +93,18 @@ pub trait ProjectAdministration: Send + Sync {
     async fn grants_of_members(
         &self,
         caller: &Caller,
-        before: Option<ListPlace>,
+        before: Option<ListPosition>,
         most: u32,
     ) -> Result<Vec<GrantRecord>, StoreError>;
 
     /// Ends a grant of any member.
     async fn end_grant_of_member(&self, caller: &Caller, id: KeyId) -> Result<Void, AdminError>;
 
-    /// At most so many rows of the project's log, those before a place.
+    /// Lists at most `most` rows of the project's log, from before a position.
     async fn audit_log(
         &self,
         caller: &Caller,
-        before: Option<AuditPlace>,
+        before: Option<AuditPosition>,
         most: u32,
     ) -> Result<Vec<AuditEntry>, StoreError>;
 

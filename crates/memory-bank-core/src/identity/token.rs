@@ -20,7 +20,7 @@ pub enum TokenKind {
     Code,
     /// `mbmcp_si_…`, the cookie of a browser in which a user is signed in.
     SignIn,
-    /// `mbmcp_client_…`, the id of a registered client, which is no secret.
+    /// `mbmcp_client_…`, the id of a registered client, which is not a secret.
     Client,
 }
 

@@ -6,7 +6,7 @@ use thiserror::Error;
 use crate::limits::USER_NAME_BYTES;
 use crate::unicode::{hidden, nfkc};
 
-/// Why a text is no name of a user.
+/// Why a text is not a valid name of a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum MalformedUserName {
     /// It is empty or too long, or has a control character.
@@ -28,7 +28,7 @@ pub enum MalformedUserName {
 /// The name of a new user, without spaces around it.
 ///
 /// # Errors
-/// If the text is no name, or could be taken for another one.
+/// The text is not a valid name, or could be taken for another one.
 pub fn parse_user_name(text: &str) -> Result<String, MalformedUserName> {
     let name = text.trim();
     if !(1..=USER_NAME_BYTES).contains(&name.len()) || name.chars().any(char::is_control) {

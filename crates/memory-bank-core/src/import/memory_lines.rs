@@ -20,7 +20,7 @@ const RECOGNISED_LINES: usize = 20;
 pub struct BadLine {
     /// Its number, from 1.
     pub line: usize,
-    /// Why.
+    /// The reason.
     pub reason: String,
 }
 
@@ -72,7 +72,7 @@ fn lines(bytes: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
 }
 
 /// A relation or an observation whose entities may follow.
-enum Later {
+enum DeferredItem {
     Relation { from: String, relation_type: String, to: String },
     Observation { entity: String, text: String },
 }
@@ -81,7 +81,7 @@ enum Later {
 struct Reader {
     line: usize,
     items: Vec<GraphItem>,
-    later: Vec<Later>,
+    later: Vec<DeferredItem>,
     /// The name and type of the first entity of a name.
     entities: HashMap<String, (String, String)>,
     bad: Vec<BadLine>,
@@ -136,7 +136,7 @@ impl Reader {
     fn relation(&mut self, members: &Map<String, Value>) -> Result<(), String> {
         let (from, to) = (label(members, &["from"])?, label(members, &["to"])?);
         let relation_type = label(members, &["relationType"])?;
-        self.later.push(Later::Relation { from, relation_type, to });
+        self.later.push(DeferredItem::Relation { from, relation_type, to });
         Ok(())
     }
 
@@ -148,7 +148,7 @@ impl Reader {
         let single = std::slice::from_ref(contents);
         for observation in contents.as_array().map_or(single, Vec::as_slice) {
             match fact(observation) {
-                Ok(Some(text)) => self.later.push(Later::Observation { entity: entity.clone(), text }),
+                Ok(Some(text)) => self.later.push(DeferredItem::Observation { entity: entity.clone(), text }),
                 Ok(None) => {}
                 Err(reason) => self.refuse(&reason),
             }
@@ -160,10 +160,10 @@ impl Reader {
     fn finish(mut self) -> MemoryLines {
         for later in std::mem::take(&mut self.later) {
             let item = match later {
-                Later::Observation { entity, text } => {
+                DeferredItem::Observation { entity, text } => {
                     GraphItem::Observation { entity: self.named(&entity), text }
                 }
-                Later::Relation { from, relation_type, to } => {
+                DeferredItem::Relation { from, relation_type, to } => {
                     GraphItem::Relation { from: self.named(&from), relation_type, to: self.named(&to) }
                 }
             };

@@ -11,7 +11,7 @@ use crate::compact_sort::CompactSort as _;
 use crate::error::{EditError, StoreError};
 use crate::graph::event::Event;
 use crate::graph::rules::ObservationPlan;
-use crate::graph::similar::Likeness;
+use crate::graph::similar::Similarity;
 use crate::graph::similar::pairs::similar_pairs;
 use crate::graph::state::GraphState;
 use crate::graph::timestamp::instant;
@@ -43,16 +43,16 @@ pub(super) fn of_entity(
     let mut own = allowed;
     if timeless.len() > 1 {
         let mut is_taken = BTreeSet::new();
-        for (one, other, likeness) in similar_pairs(&timeless, &mut own) {
+        for (one, other, similarity) in similar_pairs(&timeless, &mut own) {
             let (Some(older), Some(newer)) = (timeless.get(one), timeless.get(other)) else { continue };
-            match likeness {
-                Likeness::Contradicts => proposals.push(contradiction(entity, older, newer)),
+            match similarity {
+                Similarity::Contradicts => proposals.push(contradiction(entity, older, newer)),
                 // Of three that say the same, two can be folded now.
-                Likeness::Repeats if !is_taken.contains(&one) && !is_taken.contains(&other) => {
+                Similarity::Repeats if !is_taken.contains(&one) && !is_taken.contains(&other) => {
                     is_taken.extend([one, other]);
                     proposals.push(near_duplicate(entity, older, newer));
                 }
-                Likeness::Repeats => {}
+                Similarity::Repeats => {}
             }
         }
     }

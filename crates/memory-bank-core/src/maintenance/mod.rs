@@ -23,7 +23,7 @@ use crate::words::word_enum;
 
 pub use entries::{fold_document, of_document};
 
-/// Facts and session records are old after so many days.
+/// The age in days after which facts and session records are old.
 pub const OLD_DAYS: i32 = 30;
 /// The most comparisons of two facts in one call.
 const COMPARISONS: usize = 20_000;
@@ -58,7 +58,7 @@ word_enum! {
 pub struct Proposal {
     /// Derived from the content that it concerns.
     pub id: String,
-    /// What it is about.
+    /// Its subject.
     pub kind: ProposalKind,
     /// The name of the entity or of the document.
     pub about: String,

@@ -11,7 +11,7 @@ use crate::limits;
 /// Memory of an index per byte of a document's text, measured on prose and lists (`bench/README.md`): the text, its
 /// lower-case copy, its units and their postings.
 const INDEX_BYTES_PER_DOCUMENT_BYTE: u64 = 7;
-/// The same per byte of the texts of a graph, which the graph stores, too.
+/// Memory of an index per byte of the texts of a graph, which the graph stores, too.
 const INDEX_BYTES_PER_GRAPH_BYTE: u64 = 7;
 /// Memory of a graph row beside its text, in the graph and in the index.
 const INDEX_BYTES_PER_ROW: u64 = 700;
@@ -110,7 +110,7 @@ impl IndexMemory {
 
     /// The memory in use.
     #[must_use]
-    pub fn taken(&self) -> u64 {
+    pub fn used_bytes(&self) -> u64 {
         *self.taken.lock()
     }
 
@@ -186,9 +186,9 @@ mod tests {
         assert!(first.resize(70) && !second.resize(40) && second.resize(30));
         assert!(!second.resize(31) && second.bytes() == 30);
         assert!(first.resize(10) && second.resize(90));
-        assert_eq!((memory.taken(), memory.peak()), (100, 100));
+        assert_eq!((memory.used_bytes(), memory.peak()), (100, 100));
         drop(second);
-        assert_eq!(memory.taken(), 10);
+        assert_eq!(memory.used_bytes(), 10);
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub use lines::{Lines, clip};
 pub use markdown::markdown_units;
 pub use memory::{IndexBudget, IndexMemory, MemoryShare, TextSize};
 pub use query::{Query, QueryError, QueryWord, fold};
-pub use rank::{Corpus, Occurrences, above, before, behind, is_question, mix, score};
+pub use rank::{Corpus, Occurrences, above, before, behind, combine_scores, is_question, score};
 pub use targeted::{
     ContextPointer, Excerpt, Material, TargetedBounds, TargetedContext, pack, plan_pointers,
     whole_if_possible,

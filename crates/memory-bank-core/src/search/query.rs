@@ -107,7 +107,7 @@ impl Query {
         &self.excluded
     }
 
-    /// The same query with its vector, so that units of similar meaning are found, too.
+    /// Returns this query with its vector, so that units of similar meaning are found, too.
     #[must_use]
     pub fn with_meaning(mut self, vector: Vector) -> Self {
         self.meaning = Some(Arc::new(vector));
@@ -120,7 +120,7 @@ impl Query {
         self.meaning.as_deref()
     }
 
-    /// The same query without some of its phrases; their words still count.
+    /// Returns this query without some of its phrases; their words still count.
     #[must_use]
     pub fn without_phrases(&self, gone: &[String]) -> Self {
         let mut rest = self.clone();

@@ -42,7 +42,7 @@ pub struct Corpus {
 }
 
 impl Corpus {
-    /// The inverse document frequency of a word that occurs in so many units, never negative.
+    /// The inverse document frequency of a word that occurs in `frequency` units, never negative.
     #[must_use]
     pub fn rarity(&self, frequency: u64) -> f64 {
         let (units, frequency) = (real(self.units), real(frequency.min(self.units)));
@@ -153,7 +153,7 @@ where
 /// Mixes a lexical score with a dense one. Both must be between 0 and 1 (divide by the best score of the results).
 /// Without a dense score the lexical one is unchanged.
 #[must_use]
-pub fn mix(lexical: f64, dense: Option<f64>) -> f64 {
+pub fn combine_scores(lexical: f64, dense: Option<f64>) -> f64 {
     dense.map_or(lexical, |dense| (1.0 - DENSE_SHARE) * lexical + DENSE_SHARE * dense)
 }
 
@@ -198,7 +198,7 @@ mod tests {
         assert!(before([1.0], true) > before([1.0], false) && behind([1.0, 1.0]) == behind([1.0]));
         assert!(is_question("Is it **cheap**?") && is_question("速い？") && !is_question("It is."));
         assert!(above([1.0, 1.0]) > above([1.0]));
-        assert!((mix(0.5, None) - 0.5).abs() < 1e-12);
-        assert!((mix(1.0, Some(0.0)) - 0.7).abs() < 1e-12);
+        assert!((combine_scores(0.5, None) - 0.5).abs() < 1e-12);
+        assert!((combine_scores(1.0, Some(0.0)) - 0.7).abs() < 1e-12);
     }
 }

@@ -37,7 +37,7 @@ pub enum TermKind {
 pub struct Term<'a> {
     /// The counted form: lower case, compatibility form, without apostrophes.
     pub text: &'a str,
-    /// The same with its apostrophes.
+    /// The counted form with its apostrophes.
     pub spelt: &'a str,
     /// The kind.
     pub kind: TermKind,
@@ -47,7 +47,7 @@ pub struct Term<'a> {
 ///
 /// Words follow the Unicode rules, in compatibility form (NFKC) and lower case. An identifier or a path (`parseConfig`, `user_id`,
 /// `src/auth/token.rs`, `read-only`, `node.js`) counts as a whole without its separators, as the names it consists of, and as
-/// its parts. A date counts as its day, whatever its form. Scripts without blanks are counted in pairs of characters.
+/// its parts. A date counts as its day, in any form. Scripts without blanks are counted in pairs of characters.
 ///
 /// Returns the date at the beginning of the text in seconds since 1970, if it begins with one.
 pub fn each_term(text: &str, mut term: impl FnMut(Term<'_>)) -> Option<i64> {

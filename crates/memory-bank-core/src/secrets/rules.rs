@@ -257,15 +257,15 @@ mod tests {
     use proptest::string::string_regex;
 
     use super::*;
-    use crate::secrets::value_rule::{Place, longest_word};
+    use crate::secrets::value_rule::{ValueMatcher, longest_word};
 
     static RULES: LazyLock<Vec<ValueRule>> = LazyLock::new(value_rules);
 
     #[test]
     fn every_rule_compiles() {
-        let compiles = |rule: &ValueRule| match &rule.place {
-            Place::Pattern(pattern) => pattern.get().is_some(),
-            Place::Word { .. } => true,
+        let compiles = |rule: &ValueRule| match &rule.matcher {
+            ValueMatcher::Pattern(pattern) => pattern.get().is_some(),
+            ValueMatcher::Word { .. } => true,
         };
         assert!(value_rules().iter().all(compiles));
         assert!(TOKENS.iter().all(|rule| compile(rule.prefix).is_some()));
@@ -296,7 +296,7 @@ mod tests {
             let text = parts.concat();
             let (folded, longest) = (text.to_ascii_lowercase(), longest_word(&text));
             for rule in RULES.iter() {
-                let Place::Pattern(pattern) = &rule.place else { continue };
+                let ValueMatcher::Pattern(pattern) = &rule.matcher else { continue };
                 let matches = pattern.get().is_some_and(|pattern| pattern.is_match(text.as_bytes()));
                 prop_assert!(!matches || rule.may_be_in(&folded, longest), "{text:?}: {}", pattern.source);
             }

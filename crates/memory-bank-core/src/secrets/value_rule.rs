@@ -67,16 +67,16 @@ pub(super) struct ValueRule {
     /// What else each such text has, in small letters; most texts without a secret are recognised by that.
     condition: fn(&str) -> bool,
     /// Where such secrets may be.
-    pub(super) place: Place,
+    pub(super) matcher: ValueMatcher,
     /// The form that the secret must have.
     form: ValueForm,
 }
 
 /// Where a text may have a secret.
-pub(super) enum Place {
+pub(super) enum ValueMatcher {
     /// Where a pattern finds it, in its first group.
     Pattern(LazyPattern),
-    /// Each longest word of such characters, of at least so many.
+    /// Each longest word of such characters with at least `least` of them.
     Word { is_part: fn(u8) -> bool, least: usize },
 }
 
@@ -107,7 +107,7 @@ impl LazyPattern {
 }
 
 impl ValueRule {
-    /// Whether a text, in small letters, with a longest word of so many characters, may have such a secret.
+    /// Whether a text in small letters, whose longest word has `longest_word` characters, may have such a secret.
     pub(super) fn may_be_in(&self, folded: &str, longest_word: usize) -> bool {
         longest_word >= self.least_word
             && (self.triggers.is_empty() || self.triggers.iter().any(|word| folded.contains(word)))
@@ -121,9 +121,9 @@ impl ValueRule {
 
     /// Adds the places of such secrets in a text.
     pub(super) fn find(&self, text: &[u8], found: &mut Vec<Range<usize>>) {
-        match &self.place {
-            Place::Pattern(pattern) => pattern.find(text, self.form, found),
-            Place::Word { is_part, least } => {
+        match &self.matcher {
+            ValueMatcher::Pattern(pattern) => pattern.find(text, self.form, found),
+            ValueMatcher::Word { is_part, least } => {
                 let mut end = 0;
                 for word in text.chunk_by(|one, next| is_part(*one) == is_part(*next)) {
                     end += word.len();
@@ -149,17 +149,17 @@ pub(super) fn rule(
     source: impl Into<String>,
     form: ValueForm,
 ) -> ValueRule {
-    let place = Place::Pattern(LazyPattern::new(source));
-    ValueRule { triggers: triggers.to_vec(), least_word, condition: |_| true, place, form }
+    let matcher = ValueMatcher::Pattern(LazyPattern::new(source));
+    ValueRule { triggers: triggers.to_vec(), least_word, condition: |_| true, matcher, form }
 }
 
 /// A rule for long words that nobody writes by hand.
 pub(super) fn word_rule(is_part: fn(u8) -> bool, least: usize, form: ValueForm) -> ValueRule {
-    let place = Place::Word { is_part, least };
-    ValueRule { triggers: Vec::new(), least_word: least, condition: |_| true, place, form }
+    let matcher = ValueMatcher::Word { is_part, least };
+    ValueRule { triggers: Vec::new(), least_word: least, condition: |_| true, matcher, form }
 }
 
-/// A value in quotation marks, which ends at the second one, or a word of at least so many characters, which ends before one of
+/// A value in quotation marks, which ends at the second one, or a word of at least `least` characters, which ends before one of
 /// `ends`, too. With `has_blanks`, a quoted one may have several words.
 pub(super) fn value(ends: &str, least: usize, has_blanks: bool) -> String {
     let end = if has_blanks { r"\n" } else { r"\s" };

@@ -14,7 +14,7 @@ const MAX_WARNINGS: usize = 5;
 const MIN_TOKEN_CHARS: usize = 16;
 /// Shorter values are not passwords.
 const MIN_VALUE_CHARS: usize = 8;
-/// JSON web tokens have at least so many characters.
+/// The fewest characters of a JSON web token.
 const MIN_WEB_TOKEN_CHARS: usize = 60;
 
 /// A line that looks like a secret.

@@ -19,7 +19,7 @@ pub struct AddressUse {
     pub proof: KeyHash,
     /// The address.
     pub address: IpAddr,
-    /// When.
+    /// The time of the entry.
     pub at: Timestamp,
 }
 

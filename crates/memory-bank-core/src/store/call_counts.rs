@@ -14,7 +14,7 @@ pub const CALL_TIMES_MS: [u64; 6] = [10, 30, 100, 300, 1000, 3000];
 pub struct CallCounts {
     /// All calls.
     pub calls: u64,
-    /// Those that ended with an error.
+    /// The calls that ended with an error.
     pub failures: u64,
     /// The estimated tokens of the replies.
     pub tokens: u64,

@@ -157,7 +157,7 @@ impl Drafts {
         self.rename_all(&[Renaming { from, to, text }])
     }
 
-    /// The same for several documents at once: a name may be that of one which gets another name, or which the edit deleted before.
+    /// Renames several documents at once: a name may be that of one which gets another name, or which the edit deleted before.
     ///
     /// # Errors
     /// As [`Self::set`]; or there is no document `from`, or there is one `to`. Nothing was renamed then.

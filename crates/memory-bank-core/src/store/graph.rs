@@ -138,7 +138,7 @@ pub struct ObservationAdded {
     pub existed: bool,
     /// The facts that it replaces.
     pub superseded: Vec<Observation>,
-    /// Of those that another fact replaced before: their ids, each with the id of that fact. Both may hold.
+    /// The ids of the superseded facts that another fact had replaced before, each with the id of that fact. Both may hold.
     pub already: BTreeMap<String, String>,
     /// Facts that say nearly the same or the contrary, and hold.
     pub similar: Vec<SimilarFact>,
@@ -242,7 +242,7 @@ pub struct GraphSummary {
     /// Name, type and number of observations of the entities with the most relations and observations, at most five;
     /// of equal ones, the most recently changed.
     pub busiest: Vec<(String, String, usize)>,
-    /// The same of the entities that were most recently changed, observed or linked.
+    /// Name, type and number of observations of the entities that were most recently changed, observed or linked.
     pub recent: Vec<(String, String, usize)>,
 }
 

@@ -31,7 +31,7 @@ pub trait HistoryStore: Send + Sync {
         number: i64,
     ) -> Result<VersionText, HistoryError>;
 
-    /// The same for the document that the store calls so, which has or had this name, also if another one has it now.
+    /// Reads a version of the document that the store calls so, which has or had this name, also if another one has it now.
     async fn read_version_of(
         &self,
         caller: &Caller,
@@ -112,7 +112,7 @@ pub enum HistoryError {
         path: DocumentPath,
         /// The requested version.
         number: i64,
-        /// Why.
+        /// The damage.
         damage: Damage,
     },
     /// The store failed.

@@ -145,7 +145,7 @@ async fn read_documents(
     Ok(())
 }
 
-/// The same graph in memory.
+/// The graph of these rows in memory.
 fn state_of(graph: Subgraph) -> GraphState {
     let mut state = GraphState::default();
     let ts = String::new;

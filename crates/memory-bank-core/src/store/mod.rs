@@ -79,6 +79,6 @@ pub trait Bank:
     /// The bank's directory in replies: a path over stdio, the project's slug over HTTP.
     fn location(&self) -> String;
 
-    /// The same bank, whose changes of the graph record these facts in the history. Edits of documents have their own.
+    /// Returns this bank so that its changes of the graph record these facts in the history. Edits of documents have their own.
     fn in_context(&self, context: &ChangeContext) -> Arc<dyn Bank>;
 }

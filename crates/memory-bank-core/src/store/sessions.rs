@@ -92,9 +92,9 @@ pub enum SessionError {
 /// The most open sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SessionLimits {
-    /// Per project.
+    /// The most sessions of one project.
     pub per_project: usize,
-    /// Per key.
+    /// The most sessions of one key.
     pub per_key: usize,
     /// A session that was last used before this time is idle: it may be replaced by the next session of its key.
     pub idle_before: Timestamp,

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::side::item_problem;
+use super::extra_data::item_problem;
 use super::{HistoryCount, NotTransferable};
 use crate::caller::KeyId;
 use crate::graph::event::{Event, Line, read_line};
@@ -21,7 +21,7 @@ const NAME_BYTES: usize = 255;
 const TOOL_BYTES: usize = 64;
 
 word_enum! {
-    /// What an item of the graph is.
+    /// The kind of an item of the graph.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
     pub enum ItemKind {
         /// An entity.
@@ -59,11 +59,11 @@ impl ItemKind {
 pub struct GraphChangeCopy {
     /// Its number.
     pub number: i64,
-    /// When.
+    /// The time of the change.
     pub at: Timestamp,
     /// What happened.
     pub change: ItemChange,
-    /// What the item is.
+    /// The kind of the item.
     pub kind: ItemKind,
     /// The id of the item.
     pub id: String,

@@ -30,7 +30,7 @@ pub struct GraphLines {
 }
 
 impl GraphLines {
-    /// The lines of the newest changes, as far as they take at most so many bytes; `None` if there are none. `present` is the graph
+    /// The lines of the newest changes that fit into the given bytes; `None` if there are none. `present` is the graph
     /// now. A change whose result is not known is left out.
     ///
     /// # Errors

@@ -1,16 +1,16 @@
 //! A whole bank as one value, for transfers between stores: from a folder's files into a database and back.
 //!
 //! Data that rows cannot express (invalid UTF-8, files other than documents, unknown lines of the graph's log, times
-//! in unusual spellings) is carried by [`SideFile`]s, so that nothing is lost. Nothing here opens a file or knows
+//! in unusual spellings) is carried by [`ExtraDataFile`]s, so that nothing is lost. Nothing here opens a file or knows
 //! SQL.
 
+mod extra_data;
 mod files;
 mod graph_history;
 mod graph_lines;
 mod history;
 mod log;
 mod memory_file;
-mod side;
 #[cfg(test)]
 mod tests;
 
@@ -20,13 +20,13 @@ use crate::document::{DocumentPath, keep_bytes};
 use crate::graph::state::GraphState;
 use crate::store::SessionState;
 
+pub use extra_data::{ExtraDataFile, ExtraDataKind};
 pub use files::{composed, is_rules_file, safe_path};
 pub use graph_history::{GraphChangeCopy, GraphHistory, ItemKind, read_graph_line, write_graph_line};
 pub use graph_lines::GraphLines;
 pub use history::{DocumentHistory, HistoryCount, read_history_line, write_history_line};
 pub use log::moment;
 pub use memory_file::{MEMORY_FILES, MemoryFile, MemoryFileEntity, MemoryFileRelation};
-pub use side::{SideFile, SideKind};
 
 /// The content of one bank.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -89,7 +89,7 @@ pub struct ProjectCopy {
 
 /// How to treat a target project with content. A backup of it is created first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Onto {
+pub enum ExistingContentPolicy {
     /// It must be empty.
     Empty,
     /// Merge: documents and entities of the same name are replaced.

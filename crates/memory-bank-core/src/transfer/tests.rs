@@ -12,9 +12,9 @@ fn file(path: &str, bytes: &[u8]) -> FileCopy {
     FileCopy { path: path.to_owned(), bytes: bytes.to_vec(), modified: now() }
 }
 
-/// A bank after a round trip through rows and side files.
+/// A bank after a round trip through rows and files of extra data.
 fn through_a_database(copy: &BankCopy) -> BankCopy {
-    let side = copy.side_files(&[], now()).unwrap();
+    let extra_data = copy.extra_data_files(&[], now()).unwrap();
     let mut back = BankCopy::default();
     for document in &copy.documents {
         back.documents.push(DocumentCopy { bytes: None, ..document.clone() });
@@ -33,7 +33,7 @@ fn through_a_database(copy: &BankCopy) -> BankCopy {
         let relation = Relation { created_at: kept(&relation.created_at), ..relation.clone() };
         back.graph.apply(Event::RelationAdd { relation, ts: String::new() });
     }
-    back.apply_side_files(side).unwrap();
+    back.apply_extra_data_files(extra_data).unwrap();
     back
 }
 

@@ -29,17 +29,20 @@ const MAX_FACT_CHARS: usize = 100;
 const MAX_EDGES: usize = 20;
 
 /// Values of the files besides the state.
-pub(crate) struct About<'a> {
+pub(crate) struct DerivedFileValues<'a> {
     /// The store's id: the name of the bank's folder.
     pub(crate) store_id: &'a str,
-    /// Now.
+    /// The current time.
     pub(crate) now: Timestamp,
     /// The number of lines of the log that are not blank.
     pub(crate) lines: usize,
 }
 
 /// The contents of [`DERIVED_FILES`].
-pub(crate) fn render(state: &GraphState, about: &About<'_>) -> Result<[Vec<u8>; 3], serde_json::Error> {
+pub(crate) fn render(
+    state: &GraphState,
+    about: &DerivedFileValues<'_>,
+) -> Result<[Vec<u8>; 3], serde_json::Error> {
     Ok([snapshot(state, about)?, index(state, about)?, page(state, about).into_bytes()])
 }
 
@@ -62,7 +65,7 @@ struct Meta<'a> {
     source: &'static str,
 }
 
-fn snapshot(state: &GraphState, about: &About<'_>) -> Result<Vec<u8>, serde_json::Error> {
+fn snapshot(state: &GraphState, about: &DerivedFileValues<'_>) -> Result<Vec<u8>, serde_json::Error> {
     serde_json::to_vec_pretty(&Snapshot {
         meta: Meta {
             kind: "memory_bank_graph",
@@ -87,7 +90,7 @@ struct Index {
     name_to_entity_id: Map<String, Value>,
 }
 
-fn index(state: &GraphState, about: &About<'_>) -> Result<Vec<u8>, serde_json::Error> {
+fn index(state: &GraphState, about: &DerivedFileValues<'_>) -> Result<Vec<u8>, serde_json::Error> {
     let names =
         state.entities().map(|entity| (normalise(&entity.name), Value::String(entity.id.clone()))).collect();
     serde_json::to_vec_pretty(&Index {
@@ -100,7 +103,7 @@ fn index(state: &GraphState, about: &About<'_>) -> Result<Vec<u8>, serde_json::E
 }
 
 /// The page. Writing into a `String` cannot fail, so the results are dropped.
-fn page(state: &GraphState, about: &About<'_>) -> String {
+fn page(state: &GraphState, about: &DerivedFileValues<'_>) -> String {
     let mut page = String::new();
     let stats = state.type_stats();
     let _ = writeln!(page, "# Knowledge Graph\n");
@@ -123,7 +126,7 @@ fn page(state: &GraphState, about: &About<'_>) -> String {
     page
 }
 
-fn recent(page: &mut String, state: &GraphState, about: &About<'_>) {
+fn recent(page: &mut String, state: &GraphState, about: &DerivedFileValues<'_>) {
     let newest = newest_first(state.observations().collect());
     if newest.is_empty() {
         return;
@@ -141,7 +144,7 @@ fn recent(page: &mut String, state: &GraphState, about: &About<'_>) {
     page.push('\n');
 }
 
-fn entities(page: &mut String, state: &GraphState, about: &About<'_>) {
+fn entities(page: &mut String, state: &GraphState, about: &DerivedFileValues<'_>) {
     let mut by_type: BTreeMap<&str, Vec<&Entity>> = BTreeMap::new();
     for entity in state.entities() {
         by_type.entry(&entity.entity_type).or_default().push(entity);
@@ -158,7 +161,7 @@ fn entities(page: &mut String, state: &GraphState, about: &About<'_>) {
     }
 }
 
-fn write_entity(page: &mut String, state: &GraphState, entity: &Entity, about: &About<'_>) {
+fn write_entity(page: &mut String, state: &GraphState, entity: &Entity, about: &DerivedFileValues<'_>) {
     let _ = writeln!(page, "#### {}\n", one_line(&entity.name, MAX_FACT_CHARS));
     let _ = writeln!(page, "- ID: `{}`", one_line(&entity.id, MAX_FACT_CHARS));
     let _ = writeln!(page, "- Updated: {}", age(&entity.updated_at, about.now));
@@ -279,7 +282,7 @@ mod tests {
 
     fn rendered() -> [String; 3] {
         let now = "2026-01-03T00:00:00Z".parse().unwrap();
-        let about = About { store_id: "memory-bank", now, lines: 5 };
+        let about = DerivedFileValues { store_id: "memory-bank", now, lines: 5 };
         render(&example(), &about).unwrap().map(|bytes| String::from_utf8(bytes).unwrap())
     }
 

@@ -16,7 +16,7 @@ use memory_bank_core::graph::event::{Event, Line, read_line};
 use memory_bank_core::graph::state::GraphState;
 use memory_bank_core::store::{Compacted, GraphStats};
 
-use super::derived::{self, About, DERIVED_FILES};
+use super::derived::{self, DERIVED_FILES, DerivedFileValues};
 use super::history;
 use super::line_seal::LineSeal;
 use super::log::{self, LOG, View};
@@ -40,11 +40,11 @@ pub(crate) struct FolderGraph {
 #[derive(Debug, Default)]
 struct Refresh {
     scheduled: AtomicBool,
-    last: Mutex<Option<Done>>,
+    last: Mutex<Option<LastRun>>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Done {
+struct LastRun {
     at: Instant,
     took: Duration,
 }
@@ -112,7 +112,7 @@ impl FolderGraph {
         &self,
         dir: &BankDir,
         bank: &BankInfo,
-        keep: Option<&Keep>,
+        keep: Option<&KeptHistory>,
     ) -> Result<Compacted, GraphError> {
         let mut view = self.locked();
         view.reload(dir)?;
@@ -159,7 +159,7 @@ impl FolderGraph {
         for (name, content) in DERIVED_FILES.iter().zip(rendered.contents) {
             dir.replace_own(name, &content).map_err(StoreError::io(format!("cannot write `{name}`")))?;
         }
-        let done = Done { at: Instant::now(), took: begun.elapsed() + rendered.took };
+        let done = LastRun { at: Instant::now(), took: begun.elapsed() + rendered.took };
         *self.refresh.last.lock() = Some(done);
         Ok(())
     }
@@ -249,14 +249,15 @@ struct Rendered {
 impl Rendered {
     fn of(view: &View, bank: &BankInfo) -> Result<Self, StoreError> {
         let begun = Instant::now();
-        let about = About { store_id: &bank.store_id, now: bank.clock.now(), lines: view.line_count() };
+        let about =
+            DerivedFileValues { store_id: &bank.store_id, now: bank.clock.now(), lines: view.line_count() };
         let contents = derived::render(view.state(), &about).map_err(unwritable)?;
         Ok(Self { contents, generation: view.state().generation(), took: begun.elapsed() })
     }
 }
 
 /// Which history a compaction keeps.
-pub(super) struct Keep {
+pub(super) struct KeptHistory {
     /// Older segments are removed.
     pub(super) from: Timestamp,
     /// The seal on the compacted log.

@@ -26,7 +26,7 @@ use memory_bank_core::store::{
 };
 use memory_bank_core::transfer::{GraphChangeCopy, GraphHistory, GraphLines, HistoryCount};
 
-use super::folder_graph::{FolderGraph, Keep};
+use super::folder_graph::{FolderGraph, KeptHistory};
 use super::line_seal::{LineSeal, SEAL_BYTES};
 use super::log::{LOG, View, bytes as log_bytes, write_durably};
 use super::marks::without_lines;
@@ -188,7 +188,7 @@ impl GraphHistoryStore for FolderBank {
             .maintain(move |graph, dir, info| {
                 let mut erased = 0;
                 replay(dir, None, &mut |change| erased += u64::from(is_of(&change, &id)))?;
-                let keep = Keep { from: Timestamp::MIN, seal: history.line_seal(dir) };
+                let keep = KeptHistory { from: Timestamp::MIN, seal: history.line_seal(dir) };
                 graph.compact_keeping(dir, info, Some(&keep))?;
                 let seal = keep.seal.as_ref();
                 for (place, (start, name, _)) in segments(dir)?.into_iter().enumerate() {

@@ -20,16 +20,17 @@ use crate::search::Seal;
 const ID_FILE: &str = "graph-seal.id";
 const ID_BYTES: usize = 16;
 const SEALED: &[u8; 8] = b"mbgraph\x01";
-/// The same for the id; its seal has as many bytes as the id.
+/// The purpose in the seal of the id; that seal has as many bytes as the id.
 const SEALED_ID: &[u8; 8] = b"mbbank.\x01";
-/// The same for the key of the records of documents.
+/// The purpose in the key of the records of documents.
 const SEALED_RECORDS: &[u8; 8] = b"mbrecs.\x01";
 /// How the member begins and ends.
 const MEMBER: &[u8] = br#","seal":""#;
 const END: &[u8] = br#""}"#;
 /// The length of the seal in hexadecimal digits.
 const DIGITS: usize = 32;
-/// The member before it has so many digits of the seal of the line before, or none in the first sealed line.
+/// The member before the seal. Its value is the first [`AFTER_DIGITS`] digits of the seal of the line before; empty in the first
+/// sealed line.
 const AFTER: &[u8] = br#","after":""#;
 const AFTER_DIGITS: usize = 16;
 /// The most bytes that a seal adds to a line.
@@ -119,7 +120,7 @@ impl LineSeal {
         out.push(b'\n');
     }
 
-    /// The same for each of these lines, the marker aside. They are the first ones.
+    /// Seals each of these lines except the marker. They are the first lines of a log.
     pub(super) fn seal_all(&self, lines: &[u8]) -> Vec<u8> {
         let (mut sealed, mut last) = (Vec::with_capacity(lines.len()), None);
         for line in lines.split_inclusive(|byte| *byte == b'\n') {
@@ -178,7 +179,7 @@ impl LineSeal {
         out.push(b'\n');
     }
 
-    /// Of a line without the seal and the closing brace.
+    /// The digits of the seal of a line, which has neither seal nor closing brace yet.
     fn digits(&self, line: &[u8]) -> String {
         let line: [u8; 32] = Sha256::digest(line.trim_ascii_start()).into();
         hex(&self.key.digest::<{ DIGITS / 2 }>(&[SEALED, &self.bank, &line]))

@@ -218,7 +218,7 @@ impl Reached {
     fn read_lines(&mut self, mut reader: impl BufRead, state: &mut GraphState) -> io::Result<()> {
         let mut line = Vec::new();
         while self.damage.is_none() {
-            let Some(Taken { bytes, ended }) = next_line(&mut reader, &mut line)? else { break };
+            let Some(ReadLine { bytes, ended }) = next_line(&mut reader, &mut line)? else { break };
             let whole = bytes == line.len() as u64;
             if !ended {
                 if whole {
@@ -411,14 +411,14 @@ pub(super) fn write_durably(dir: &BankDir, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// The line that [`next_line`] took.
-pub(super) struct Taken {
+pub(super) struct ReadLine {
     /// Bytes of the file: more than the line holds, if the line is too long.
     bytes: u64,
     /// Whether it ended with a line feed, which it holds then unless it is too long.
     ended: bool,
 }
 
-pub(super) fn next_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<Option<Taken>> {
+pub(super) fn next_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<Option<ReadLine>> {
     line.clear();
     let mut bytes = reader.by_ref().take(MAX_LINE_BYTES).read_until(b'\n', line)? as u64;
     if bytes == 0 {
@@ -438,7 +438,7 @@ pub(super) fn next_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Re
             ended = end.is_some();
         }
     }
-    Ok(Some(Taken { bytes, ended }))
+    Ok(Some(ReadLine { bytes, ended }))
 }
 
 fn too_large(bytes: u64) -> String {

@@ -10,7 +10,7 @@ use memory_bank_core::limits;
 use serde::{Deserialize, Serialize};
 
 use super::line_seal::LineSeal;
-use super::replay::{By, Replay, end_of_snapshot};
+use super::replay::{Author, Replay, end_of_snapshot};
 
 /// A line in the place of erased changes.
 #[derive(Debug, Serialize, Deserialize)]
@@ -145,7 +145,7 @@ impl Numbering {
                 let mut replay = Replay::new(None, &mut visit);
                 (replay.state, replay.number) = (std::mem::take(&mut self.state), self.number);
                 replay.given = std::mem::take(&mut self.given);
-                replay.apply(event, &By::default());
+                replay.apply(event, &Author::default());
                 (self.state, self.number) = (std::mem::take(&mut replay.state), replay.number);
             }
             _ => {}

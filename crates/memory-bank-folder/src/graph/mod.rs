@@ -51,7 +51,7 @@ pub(crate) use addition::Addition;
 pub(crate) use derived::DERIVED_FILES;
 use folder_graph::BankInfo;
 pub(crate) use folder_graph::FolderGraph;
-use folder_graph::Keep;
+use folder_graph::KeptHistory;
 pub(crate) use history::{carried, put_carried};
 pub(crate) use line_seal::LineSeal;
 pub(crate) use log::LOG;
@@ -333,7 +333,7 @@ impl GraphStore for FolderBank {
         let history = self.history.clone();
         let from = history.keep_from(self.deps().clock.now());
         self.maintain(move |graph, dir, info| {
-            let keep = from.map(|from| Keep { from, seal: history.line_seal(dir) });
+            let keep = from.map(|from| KeptHistory { from, seal: history.line_seal(dir) });
             graph.compact_keeping(dir, info, keep.as_ref())
         })
         .await

@@ -83,7 +83,7 @@ pub(super) fn segment_name(number: i64) -> String {
     format!("graph-{number:015}{SEGMENT}")
 }
 
-/// The same of a segment that a transfer writes.
+/// The name of a segment that a transfer writes, by the number of the last change before it.
 pub(super) fn imported_name(number: i64) -> String {
     format!("graph-{number:015}{IMPORTED}{SEGMENT}")
 }

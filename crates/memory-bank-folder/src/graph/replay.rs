@@ -87,7 +87,7 @@ pub(super) fn replay_back(
 
 /// Who made a change, as far as it is known.
 #[derive(Debug, Default)]
-pub(super) struct By {
+pub(super) struct Author {
     facts: Signature,
     origin: Origin,
 }
@@ -113,7 +113,7 @@ pub(super) struct Replay<'v> {
 }
 
 impl<'v> Replay<'v> {
-    /// Of nothing.
+    /// Starts a replay with an empty graph.
     pub(super) fn new(seal: Option<&'v LineSeal>, visit: &'v mut dyn FnMut(GraphChange)) -> Self {
         Self {
             state: GraphState::default(),
@@ -182,7 +182,7 @@ impl<'v> Replay<'v> {
             } else {
                 // A transfer alone numbers its lines.
                 let facts = Signature { key: None, number: None, ..by.facts };
-                self.apply(event, &By { facts, ..by });
+                self.apply(event, &Author { facts, ..by });
             }
         }
         if is_base {
@@ -194,18 +194,18 @@ impl<'v> Replay<'v> {
     }
 
     /// What a line has of who wrote it. The author of a line without the seal is a claim.
-    fn author_of(&self, line: &[u8], is_own: bool) -> By {
+    fn author_of(&self, line: &[u8], is_own: bool) -> Author {
         let facts = Signature::of_line(line);
         if is_own {
             if facts.number.is_none() {
-                return By { facts, origin: Origin::Own };
+                return Author { facts, origin: Origin::Own };
             }
             let origin = Origin::of_imported(facts.user.as_deref(), facts.tool.as_deref());
             let tool = facts.tool.filter(|_| origin != Origin::Outside);
-            return By { facts: Signature { tool, ..facts }, origin };
+            return Author { facts: Signature { tool, ..facts }, origin };
         }
         let Signature { at, number, .. } = facts;
-        By { facts: Signature { at, number, ..Signature::default() }, origin: self.origin_of_others() }
+        Author { facts: Signature { at, number, ..Signature::default() }, origin: self.origin_of_others() }
     }
 
     fn origin_of_others(&self) -> Origin {
@@ -241,7 +241,7 @@ impl<'v> Replay<'v> {
                 has(item.entity_id()) || item.other_id().is_some_and(has)
             };
             ids.retain(|(was, is)| !was.as_ref().or(is.as_ref()).is_some_and(is_erased));
-            let by = By { facts: Signature::default(), origin: self.origin_of_others() };
+            let by = Author { facts: Signature::default(), origin: self.origin_of_others() };
             for (was, is) in ids {
                 self.note(&before, was, is, ts, &by);
             }
@@ -254,7 +254,7 @@ impl<'v> Replay<'v> {
     }
 
     /// Applies an event, and visits its changes.
-    pub(super) fn apply(&mut self, event: Event, by: &By) {
+    pub(super) fn apply(&mut self, event: Event, by: &Author) {
         let touched = touched(&self.state, &event);
         let ts = event.time().to_owned();
         let names: Vec<(Option<String>, Option<String>)> =
@@ -272,7 +272,7 @@ impl<'v> Replay<'v> {
     }
 
     /// A line that a transfer wrote is the change of one item, with its own number.
-    fn apply_imported(&mut self, event: Event, by: &By) {
+    fn apply_imported(&mut self, event: Event, by: &Author) {
         if let Event::EntityDelete { entity_id, .. } = &event
             && let Some(entity) = self.state.entity(entity_id)
         {
@@ -301,7 +301,7 @@ impl<'v> Replay<'v> {
         was: Option<GraphItem>,
         is: Option<GraphItem>,
         ts: &str,
-        by: &By,
+        by: &Author,
     ) {
         let names = names_of(before, was.as_ref());
         self.note_named(was, is, names, ts, by);
@@ -313,7 +313,7 @@ impl<'v> Replay<'v> {
         is: Option<GraphItem>,
         (mut entity, mut other): (Option<String>, Option<String>),
         ts: &str,
-        By { facts: by, origin }: &By,
+        Author { facts: by, origin }: &Author,
     ) {
         let now = names_of(&self.state, is.as_ref().or(was.as_ref()));
         let item = is.as_ref().or(was.as_ref());

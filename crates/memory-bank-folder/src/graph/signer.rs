@@ -16,7 +16,7 @@ pub(crate) struct Signer {
     pub(super) history: Option<FolderHistory>,
 }
 
-/// The same in one bank.
+/// A signer for the lines of one bank.
 pub(super) struct BankSigner<'s> {
     pub(super) by: &'s Signature,
     pub(super) seal: Option<ChainSeal>,

@@ -22,7 +22,7 @@ pub(crate) fn seal_to_read(dir: &BankDir, key: &Seal) -> io::Result<Option<Seal>
     Ok(LineSeal::of_bank(dir, key)?.map(|seal| seal.for_records()))
 }
 
-/// The same, which a bank gets if it has none. The caller holds the bank's lock. Blocks.
+/// The key of a bank, with the user's; created if the bank has none. The caller holds the bank's lock. Blocks.
 pub(crate) fn seal_for_writing(dir: &BankDir, key: &Seal, entropy: &dyn Entropy) -> io::Result<Seal> {
     let seal = LineSeal::for_writing(dir, key, entropy)?.for_records();
     let mark: [u8; SEAL] = seal.digest(&[SEALED]);

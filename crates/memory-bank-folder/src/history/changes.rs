@@ -22,7 +22,7 @@ use crate::search::Seal;
 
 /// A document that is about to change.
 #[derive(Debug)]
-pub(crate) struct Changing {
+pub(crate) struct TextChange {
     pub(crate) path: DocumentPath,
     pub(crate) before: Option<Text>,
     pub(crate) after: Option<Text>,
@@ -47,7 +47,7 @@ impl From<&Document> for Text {
 
 /// Who makes a change, when, and by what.
 #[derive(Debug, Clone)]
-pub(crate) struct By {
+pub(crate) struct ChangeAuthor {
     author: Option<String>,
     key: Option<uuid::Uuid>,
     context: ChangeContext,
@@ -56,7 +56,7 @@ pub(crate) struct By {
     is_outside: bool,
 }
 
-impl By {
+impl ChangeAuthor {
     pub(crate) fn caller(caller: &Caller, context: ChangeContext, at: Timestamp) -> Self {
         Self {
             author: Some(caller.user_name.clone()),
@@ -67,7 +67,7 @@ impl By {
         }
     }
 
-    /// When.
+    /// The time of the change.
     pub(crate) fn at(&self) -> Timestamp {
         self.at
     }
@@ -135,10 +135,10 @@ impl Pending {
 
 impl Writer<'_> {
     /// Appends the records of these changes.
-    pub(super) fn prepare(&self, changes: &[Changing], by: &By) -> Result<Pending, StoreError> {
+    pub(super) fn prepare(&self, changes: &[TextChange], by: &ChangeAuthor) -> Result<Pending, StoreError> {
         let mut pending = Pending::default();
         self.open_all(changes, &mut pending)?;
-        let is_unexpected = |change: &Changing| {
+        let is_unexpected = |change: &TextChange| {
             let last = pending.files.iter().find(|pending| pending.path == change.path);
             let is_known = is_live(last.and_then(|pending| pending.file.last.as_ref()));
             is_known != change.before.is_some()
@@ -154,8 +154,8 @@ impl Writer<'_> {
         Ok(pending)
     }
 
-    fn open_all(&self, changes: &[Changing], pending: &mut Pending) -> Result<(), StoreError> {
-        for Changing { path, .. } in changes {
+    fn open_all(&self, changes: &[TextChange], pending: &mut Pending) -> Result<(), StoreError> {
+        for TextChange { path, .. } in changes {
             let file = HistoryFile::open(self.dir, path, Some(self.seal), true).map_err(cannot())?;
             pending.is_new |= file.end == 0;
             pending.files.push(PendingFile { path: path.clone(), file, starts: Vec::new() });
@@ -163,7 +163,12 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn append_all(&self, changes: &[Changing], by: &By, pending: &mut Pending) -> Result<(), StoreError> {
+    fn append_all(
+        &self,
+        changes: &[TextChange],
+        by: &ChangeAuthor,
+        pending: &mut Pending,
+    ) -> Result<(), StoreError> {
         for (change, PendingFile { path, file, .. }) in changes.iter().zip(&mut pending.files) {
             self.note_outside(file, path, change.before.as_ref(), by.at)?;
         }
@@ -210,9 +215,9 @@ impl Writer<'_> {
     /// A renaming ends the versions in the file of the former name and continues them in that of the new one.
     fn renaming(
         &self,
-        old: &Changing,
-        new: &Changing,
-        by: &By,
+        old: &TextChange,
+        new: &TextChange,
+        by: &ChangeAuthor,
         pending: &Pending,
     ) -> Result<(Record, Record), StoreError> {
         let from = file_of(pending, &old.path)?;
@@ -234,7 +239,7 @@ impl Writer<'_> {
     }
 
     /// The facts of the next version.
-    fn facts(&self, file: &HistoryFile, path: &DocumentPath, kind: Kind, by: &By) -> Facts {
+    fn facts(&self, file: &HistoryFile, path: &DocumentPath, kind: Kind, by: &ChangeAuthor) -> Facts {
         // A document that moved away is another one than a new one of its name.
         let last = file.last.as_ref().filter(|last| last.facts.kind != Kind::Moved);
         let last = last.map(|last| (last.facts.document, last.facts.number.max(file.highest)));
@@ -267,9 +272,9 @@ impl Writer<'_> {
     fn next(
         &self,
         file: &HistoryFile,
-        change: &Changing,
+        change: &TextChange,
         (before, after): (Option<&Text>, Option<&Text>),
-        by: &By,
+        by: &ChangeAuthor,
     ) -> Record {
         let kind = match (before, after) {
             (_, Some(_)) if by.context.restores => Kind::Restored,
@@ -284,13 +289,19 @@ impl Writer<'_> {
         record
     }
 
-    fn deletion(&self, file: &HistoryFile, path: &DocumentPath, before: Option<&Text>, by: &By) -> Record {
+    fn deletion(
+        &self,
+        file: &HistoryFile,
+        path: &DocumentPath,
+        before: Option<&Text>,
+        by: &ChangeAuthor,
+    ) -> Record {
         self.record(file, path, Kind::Deleted, (before, None), by)
     }
 
     /// Something outside removed a document that had no history. Its text is not known.
     pub(super) fn removal(&self, file: &HistoryFile, path: &DocumentPath, at: Timestamp) -> Record {
-        self.record(file, path, Kind::Outside, (None, None), &By::outside(at))
+        self.record(file, path, Kind::Outside, (None, None), &ChangeAuthor::outside(at))
     }
 
     fn record(
@@ -299,7 +310,7 @@ impl Writer<'_> {
         path: &DocumentPath,
         kind: Kind,
         (before, after): (Option<&Text>, Option<&Text>),
-        by: &By,
+        by: &ChangeAuthor,
     ) -> Record {
         let mut facts = self.facts(file, path, kind, by);
         facts.before = before.map(|text| text.etag.as_str().to_owned());
@@ -336,7 +347,7 @@ impl Writer<'_> {
         if known == now.map(|text| text.etag.as_str()) {
             return Ok(false);
         }
-        let by = By::outside(at);
+        let by = ChangeAuthor::outside(at);
         let before = match known {
             Some(_) => self.known_text(path)?,
             None => None,
@@ -375,7 +386,7 @@ fn no_file(path: &str) -> StoreError {
 }
 
 /// The etag of another document that has the name until the change.
-fn over(change: &Changing) -> Option<String> {
+fn over(change: &TextChange) -> Option<String> {
     change.before.as_ref().map(|text| text.etag.as_str().to_owned())
 }
 
@@ -387,8 +398,8 @@ fn must_be_whole(file: &HistoryFile, number: i64) -> bool {
 
 /// Pairs of a new document and the removed one that it continues, by their places: as the edit says, and in an edit that brings
 /// nothing back also those with the same text.
-fn renames(changes: &[Changing], restores: bool) -> Vec<(usize, usize)> {
-    let former = |change: &Changing| {
+fn renames(changes: &[TextChange], restores: bool) -> Vec<(usize, usize)> {
+    let former = |change: &TextChange| {
         let from = change.moved_from.as_ref()?;
         changes.iter().position(|other| other.path == *from)
     };

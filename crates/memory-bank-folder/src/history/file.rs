@@ -43,7 +43,7 @@ impl HistoryFile {
         Self::open_named(dir, record::file_name(path), seal, create)
     }
 
-    /// The same by the name of the file.
+    /// Opens a file of the history by its name.
     pub(super) fn open_named(
         dir: &BankDir,
         name: String,

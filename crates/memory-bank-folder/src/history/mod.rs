@@ -47,10 +47,10 @@ use crate::history::seen_names::SeenNames;
 use crate::history::timeline::Timeline;
 use crate::journal;
 use crate::lock::blocking;
-use crate::search::{Seal, SealPlace};
+use crate::search::{Seal, SealLocation};
 pub(crate) use bound::seal_to_read;
 pub(crate) use carried::{NewHistory, documents as documents_with_history, history_of};
-pub(crate) use changes::{By, Changing, Text};
+pub(crate) use changes::{ChangeAuthor, Text, TextChange};
 
 /// How many days all versions are kept, if nothing else is set.
 const DEFAULT_DAYS: u32 = 365;
@@ -60,7 +60,7 @@ const THIN_EVERY: i64 = 32;
 /// How the banks of a process keep their history.
 #[derive(Debug)]
 pub(crate) struct HistorySettings {
-    place: OnceLock<SealPlace>,
+    place: OnceLock<SealLocation>,
     seal: OnceLock<Seal>,
     days: AtomicU32,
     is_read_only: AtomicBool,
@@ -79,7 +79,7 @@ impl Default for HistorySettings {
 
 impl HistorySettings {
     /// Settings with the user's key there.
-    pub(crate) fn with_seal(place: SealPlace) -> Self {
+    pub(crate) fn with_seal(place: SealLocation) -> Self {
         Self { place: OnceLock::from(place), ..Self::default() }
     }
 
@@ -108,7 +108,7 @@ impl HistorySettings {
         if let Some(seal) = self.seal.get() {
             return Some(seal.clone());
         }
-        let nowhere = SealPlace::default();
+        let nowhere = SealLocation::default();
         let found = Seal::of_user(self.place.get().unwrap_or(&nowhere), entropy, may_store)?;
         Some(self.seal.get_or_init(|| found).clone())
     }
@@ -166,8 +166,8 @@ impl FolderHistory {
         &self,
         dir: &BankDir,
         steps: &[journal::Step],
-        changes: Vec<Changing>,
-        by: &By,
+        changes: Vec<TextChange>,
+        by: &ChangeAuthor,
         check: journal::Check<'_>,
     ) -> Result<(), StoreError> {
         if !self.is_kept() || changes.is_empty() {
@@ -214,7 +214,7 @@ impl FolderHistory {
     }
 
     /// Removes old versions of these documents.
-    fn thin(&self, dir: &BankDir, paths: &[DocumentPath], by: &By) {
+    fn thin(&self, dir: &BankDir, paths: &[DocumentPath], by: &ChangeAuthor) {
         let before = self.settings.retention_start(by.at());
         if let Err(error) = self.with_writer(dir, |writer| writer.thin(paths, before)) {
             tracing::warn!(%error, "old versions could not be removed");
@@ -310,7 +310,7 @@ impl FolderHistory {
         seal.inspect_err(|error| tracing::warn!(%error, "changes of the graph cannot be sealed")).ok()
     }
 
-    /// The same to recognise such lines; none if no line was sealed. Blocks.
+    /// The seal that recognises sealed lines of the graph; none if no line was sealed. Blocks.
     pub(crate) fn line_seal_to_read(&self, dir: &BankDir) -> Option<LineSeal> {
         let seal = LineSeal::of_bank(dir, &self.settings.seal(&*self.entropy, false)?);
         seal.inspect_err(|error| tracing::warn!(%error, "seals of changes of the graph cannot be read"))
@@ -463,7 +463,7 @@ fn timeline_of(dir: &BankDir, path: &DocumentPath, seal: Option<&Seal>) -> Resul
     timeline_of_document(dir, path, None, seal)
 }
 
-/// The same, or the versions of this document.
+/// The versions of the document that has this name, or that had it last, or of the given document.
 fn timeline_of_document(
     dir: &BankDir,
     path: &DocumentPath,

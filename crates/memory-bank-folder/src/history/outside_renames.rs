@@ -9,7 +9,7 @@ use memory_bank_core::error::StoreError;
 
 use crate::dir::BankDir;
 use crate::documents;
-use crate::history::changes::{By, Changing, Text, Writer, cannot};
+use crate::history::changes::{ChangeAuthor, Text, TextChange, Writer, cannot};
 use crate::history::file::HistoryFile;
 use crate::history::record::{ENDING, Record};
 use crate::history::seen_names::SeenNames;
@@ -129,7 +129,7 @@ impl Writer<'_> {
         let Compared { renames, removed, others } = compare(self.dir, self.seal)?;
         for OutsideRename { from, to } in renames {
             let text = Some(Text::from(&to));
-            let changing = |path: &DocumentPath, before, after, moved_from| Changing {
+            let changing = |path: &DocumentPath, before, after, moved_from| TextChange {
                 path: path.clone(),
                 before,
                 after,
@@ -140,7 +140,7 @@ impl Writer<'_> {
                 changing(&from, text.clone(), None, None),
                 changing(&to.path, None, text, Some(from.clone())),
             ];
-            let mut pending = self.prepare(&changes, &By::outside(now))?;
+            let mut pending = self.prepare(&changes, &ChangeAuthor::outside(now))?;
             pending.confirm();
             pending.flush(self.dir).map_err(cannot())?;
             followed.extend([(from, None), (to.path, Some(to.etag))]);

@@ -101,6 +101,6 @@ pub(super) fn page_of(listed: Listed, query: &VersionQuery) -> VersionPage {
     let limit = query.limit.clamp(1, limits::VERSIONS_LISTED);
     let more = versions.len() > limit;
     versions.truncate(limit);
-    let next = versions.last().filter(|_| more).map(Version::place);
+    let next = versions.last().filter(|_| more).map(Version::position);
     VersionPage { versions, next, document: None, named }
 }

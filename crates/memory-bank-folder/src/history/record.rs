@@ -291,7 +291,7 @@ pub(super) fn put(
     Ok(())
 }
 
-/// Of everything but the state, which changes later.
+/// The digest of everything except the state, which changes later.
 fn digest_of(unsealed: &[u8]) -> [u8; 32] {
     let mut hasher = Sha256::new();
     hasher.update(unsealed.get(..HEAD - 1).unwrap_or_default());

@@ -38,7 +38,7 @@ impl FolderBank {
         });
     }
 
-    /// The same for the names that came or went since the last list, before the reply that shows them: one that is new may be another
+    /// Records changes of the names that came or went since the last list, before the reply that shows them: a new name may be another
     /// one's, which can be told while its file is there and its text is the same. In the first list of a process those without a history
     /// count as new. If others write to the bank for long, this goes on after the reply.
     pub(crate) async fn compare_names_with_history(&self, entries: &[DocumentEntry]) {
@@ -84,7 +84,7 @@ impl FolderBank {
         }
     }
 
-    /// The same for all documents.
+    /// Records changes from outside of all documents.
     pub(super) async fn settle_all(&self) {
         let (root, history) = (self.root().clone(), self.history.clone());
         let names = blocking(move || {

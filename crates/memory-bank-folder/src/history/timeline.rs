@@ -64,7 +64,7 @@ pub(super) fn current(dir: &BankDir, path: &DocumentPath) -> Result<Option<Docum
     }
 }
 
-/// The same for a reader of the history, which does without a document that cannot be read.
+/// The current document for a reader of the history; none if it cannot be read.
 pub(super) fn current_if_readable(dir: &BankDir, path: &DocumentPath) -> Option<Document> {
     current(dir, path).unwrap_or_else(|error| {
         tracing::debug!(%error, "a former text is rebuilt without the current one");

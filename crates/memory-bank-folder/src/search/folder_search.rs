@@ -56,7 +56,7 @@ impl Default for FolderSearch {
 }
 
 impl FolderSearch {
-    /// The same search, with the memory for indexes that other banks have, too.
+    /// Returns this search with the memory for indexes that other banks share.
     pub(crate) fn sharing(self, indexes: Arc<FolderIndexes>) -> Self {
         Self { indexes, ..self }
     }

@@ -12,7 +12,7 @@ use memory_bank_core::search::{DenseCount, IndexBudget, IndexMemory, MemoryShare
 use memory_bank_vectors::Maker;
 
 use super::folder_index::FolderIndex;
-use super::seal::{Seal, SealPlace};
+use super::seal::{Seal, SealLocation};
 
 /// An index that was searched within this time stays.
 const IN_USE_FOR: Duration = Duration::from_secs(60);
@@ -26,7 +26,7 @@ pub(crate) struct FolderIndexes {
     /// Makes vectors, if that is set.
     pub(crate) maker: OnceLock<Maker>,
     /// Where the key of stored vectors is, and the key once it was needed.
-    pub(crate) seal_place: OnceLock<SealPlace>,
+    pub(crate) seal_location: OnceLock<SealLocation>,
     seal: OnceLock<Seal>,
     /// Whether vectors stay in memory: the files beside the banks are read and never written.
     pub(crate) is_read_only: AtomicBool,
@@ -46,10 +46,10 @@ impl Default for FolderIndexes {
 }
 
 impl FolderIndexes {
-    /// Indexes that may take so much, of which those searched within `in_use` stay.
+    /// Creates the memory of indexes within a budget; indexes that were searched within `in_use` are kept.
     pub(super) fn new(budget: IndexBudget, in_use: Duration) -> Self {
-        let (banks, maker, seal_place, seal, is_read_only) = Default::default();
-        Self { memory: IndexMemory::new(budget), banks, in_use, maker, seal_place, seal, is_read_only }
+        let (banks, maker, seal_location, seal, is_read_only) = Default::default();
+        Self { memory: IndexMemory::new(budget), banks, in_use, maker, seal_location, seal, is_read_only }
     }
 
     /// The key that stored vectors are sealed with; one is made with `may_store`. Blocks.
@@ -57,8 +57,8 @@ impl FolderIndexes {
         if let Some(seal) = self.seal.get() {
             return Some(seal.clone());
         }
-        let nowhere = SealPlace::default();
-        let found = Seal::of_user(self.seal_place.get().unwrap_or(&nowhere), entropy, may_store)?;
+        let nowhere = SealLocation::default();
+        let found = Seal::of_user(self.seal_location.get().unwrap_or(&nowhere), entropy, may_store)?;
         Some(self.seal.get_or_init(|| found).clone())
     }
 
@@ -69,8 +69,8 @@ impl FolderIndexes {
 
     /// How much they take.
     #[cfg(test)]
-    pub(super) fn taken(&self) -> u64 {
-        self.memory.taken()
+    pub(super) fn used_bytes(&self) -> u64 {
+        self.memory.used_bytes()
     }
 
     /// Notes that a bank is searched.
@@ -95,7 +95,7 @@ impl FolderIndexes {
         counts.fold(DenseCount::default(), DenseCount::plus)
     }
 
-    /// Accounts for so many bytes of an index; false if others in use leave no room for it.
+    /// Accounts for `bytes` of an index; false if others in use leave no space for it.
     pub(super) fn account(&self, share: &mut Option<MemoryShare>, bytes: u64) -> bool {
         let share = share.get_or_insert_with(|| MemoryShare::none(&self.memory));
         while !share.resize(bytes) {

@@ -15,7 +15,7 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// Starts with so many bytes to be indexed.
+    /// Starts with `bytes` to be indexed.
     pub(super) fn begin(&self, bytes: u64) {
         self.total.store(bytes, Ordering::Relaxed);
         self.done.store(0, Ordering::Relaxed);

@@ -32,7 +32,7 @@ impl std::fmt::Debug for Seal {
 
 /// Where the key is.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct SealPlace {
+pub(crate) struct SealLocation {
     /// The user's state folder, if there is one.
     pub(crate) state: Option<StateFolder>,
     /// The project. A state folder in it may have come with it.
@@ -50,7 +50,7 @@ impl Seal {
     }
 
     /// The user's key. One is stored with `may_store`; else none is there while nothing was sealed.
-    pub(crate) fn of_user(place: &SealPlace, entropy: &dyn Entropy, may_store: bool) -> Option<Self> {
+    pub(crate) fn of_user(place: &SealLocation, entropy: &dyn Entropy, may_store: bool) -> Option<Self> {
         let found = place.stored().and_then(|found| match found {
             None if may_store => place.store(&Self::new(entropy)),
             found => Ok(found),
@@ -82,7 +82,7 @@ impl Seal {
     }
 }
 
-impl SealPlace {
+impl SealLocation {
     fn stored(&self) -> io::Result<Option<Seal>> {
         let Some(state) = &self.state else { return Ok(None) };
         match state.open_existing(FOLDER)? {
@@ -112,7 +112,7 @@ impl SealPlace {
              copied or unpacked folder all versions are foreign; name a folder elsewhere with `--state-dir` or \
              `MEMORY_BANK_STATE_DIR`"
         );
-        bound(&key, dir, inode).map(Some)
+        bind_to_file(&key, dir, inode).map(Some)
     }
 
     /// Stores this key, unless another process was faster: then that one is it.
@@ -132,7 +132,7 @@ impl SealPlace {
 
 /// A key that only this file has: with its number in the file system and the time at which it was made there, which no archive sets. A
 /// file system without such times has no such key.
-fn bound(key: &Seal, dir: &BankDir, inode: u64) -> io::Result<Seal> {
+fn bind_to_file(key: &Seal, dir: &BankDir, inode: u64) -> io::Result<Seal> {
     let file = dir.open_file(FILE, cap_std::fs::OpenOptions::new().read(true))?.into_std();
     let made = system::made_at(&file)?;
     Ok(Seal(key.digest(&[BOUND, &inode.to_le_bytes(), &made.as_nanos().to_le_bytes()])))
@@ -153,7 +153,7 @@ mod tests {
     fn the_seal_of_a_user_is_stored_closed_to_others_and_is_new_without_a_state_folder() {
         let temp = TempDir::new().unwrap();
         let state = Some(StateFolder::new(temp.path().join("state")));
-        let place = SealPlace { state, project: temp.path().join("project") };
+        let place = SealLocation { state, project: temp.path().join("project") };
         assert!(Seal::of_user(&place, &SystemEntropy, false).is_none());
         assert!(!temp.path().join("state").exists(), "reading stores nothing");
         let first = Seal::of_user(&place, &SystemEntropy, true).unwrap();
@@ -170,7 +170,7 @@ mod tests {
             let other = Seal::of_user(&place, &SystemEntropy, true).unwrap();
             assert_ne!(digest(&first), digest(&other));
         }
-        let nowhere = SealPlace::default();
+        let nowhere = SealLocation::default();
         let new = || Seal::of_user(&nowhere, &SystemEntropy, true).unwrap();
         assert_ne!(digest(&new()), digest(&new()));
     }
@@ -180,7 +180,7 @@ mod tests {
         let temp = TempDir::new().unwrap();
         let of = |name: &str| {
             let project = fs_err::canonicalize(temp.path()).unwrap().join(name);
-            SealPlace { state: Some(StateFolder::new(project.join("state"))), project }
+            SealLocation { state: Some(StateFolder::new(project.join("state"))), project }
         };
         let (sent, received) = (of("sent"), of("received"));
         let first = Seal::of_user(&sent, &SystemEntropy, true).unwrap();
@@ -196,7 +196,7 @@ mod tests {
             assert_ne!(digest(&used), digest(other));
         }
         // Outside of the project it is the user's key, wherever it was moved.
-        let elsewhere = SealPlace { project: temp.path().join("other"), ..received };
+        let elsewhere = SealLocation { project: temp.path().join("other"), ..received };
         assert_eq!(digest(&Seal::of_user(&elsewhere, &SystemEntropy, false).unwrap()), digest(&raw));
     }
 }

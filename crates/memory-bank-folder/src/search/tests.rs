@@ -271,7 +271,7 @@ async fn a_bank_that_is_too_large_is_searched_as_far_as_it_fits_and_is_not_read_
         for skipped in &found.skipped {
             assert!(skipped.reason.contains("may take 4 MiB"), "{skipped:?}");
         }
-        assert!(indexes.taken() <= 4 * MIB + 3 * MIB, "{}", indexes.taken());
+        assert!(indexes.used_bytes() <= 4 * MIB + 3 * MIB, "{}", indexes.used_bytes());
         // Omitted documents are not read, and indexed ones are not read again.
         let read = bank.search.progress.total();
         assert_eq!(read == 0, round == 1, "{read} bytes were read in round {round}");
@@ -310,7 +310,7 @@ async fn the_banks_of_a_process_share_the_memory_and_one_in_use_is_not_evicted()
         refused.skipped.iter().any(|one| one.reason.contains("together they may take 12 MiB")),
         "{refused:?}"
     );
-    assert!(in_use.taken() <= 12 * MIB, "{}", in_use.taken());
+    assert!(in_use.used_bytes() <= 12 * MIB, "{}", in_use.used_bytes());
     assert_eq!(searched(&first).await.searched.len(), 5);
 
     // A bank without recent searches is evicted.
@@ -319,7 +319,7 @@ async fn the_banks_of_a_process_share_the_memory_and_one_in_use_is_not_evicted()
     for bank in [&first, &second, &first] {
         let found = searched(bank).await;
         assert_eq!((found.searched.len(), found.skipped.len()), (5, 0));
-        assert!(idle.taken() <= 12 * MIB, "{}", idle.taken());
+        assert!(idle.used_bytes() <= 12 * MIB, "{}", idle.used_bytes());
     }
 }
 

@@ -115,7 +115,7 @@ pub(crate) fn without_waiting(options: &mut std::fs::OpenOptions) {
     flags(options, rustix::fs::OFlags::NONBLOCK);
 }
 
-/// The same, and a link is not followed.
+/// Opening a pipe does not wait for its writer, and a link is not followed.
 pub(crate) fn without_waiting_or_following(options: &mut std::fs::OpenOptions) {
     flags(options, rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOFOLLOW);
 }
@@ -173,7 +173,7 @@ impl FolderLock {
         Self(file)
     }
 
-    /// The same for a file that is there.
+    /// Takes the lock of an existing file.
     pub(crate) fn hold(file: &Path) -> io::Result<Option<Self>> {
         let file = File::open(file)?;
         match file.try_lock() {

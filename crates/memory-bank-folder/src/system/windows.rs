@@ -242,7 +242,7 @@ impl FolderLock {
         Self(file)
     }
 
-    /// The same for a file that has this name only while it is held.
+    /// Takes the lock of a file that exists only while it is held.
     pub(crate) fn hold(file: &Path) -> io::Result<Option<Self>> {
         let mut options = std::fs::OpenOptions::new();
         options.create(true).truncate(false).write(true).access_mode(GENERIC_WRITE | DELETE).share_mode(0);

@@ -15,7 +15,7 @@ use crate::dir::BankDir;
 use crate::graph::{LineSeal, carried, put_carried};
 use crate::history::{NewHistory, documents_with_history, history_of, seal_to_read};
 use crate::lock::{BankLock, blocking};
-use crate::search::{Seal, SealPlace};
+use crate::search::{Seal, SealLocation};
 use crate::state_folder::StateFolder;
 
 /// The history of a folder that is read.
@@ -43,7 +43,7 @@ impl FolderSource {
     ) -> Result<SourceHistory, TransferError> {
         let (source, guard) = (self.clone(), BankLock::new(self.root().clone()).shared().await?);
         blocking(move || {
-            let place = SealPlace { state, project: source.project_folder().to_owned() };
+            let place = SealLocation { state, project: source.project_folder().to_owned() };
             let key = Seal::of_user(&place, &*entropy, false);
             let seal = records_seal(guard.dir(), key.as_ref())?;
             let documents = documents_with_history(guard.dir(), seal.as_ref())?.into_iter().collect();
@@ -116,7 +116,7 @@ impl Staged {
         let (bank, project) = (self.staged_bank(), self.project_folder().to_owned());
         blocking(move || {
             let dir = BankDir::open(&bank).map_err(StoreError::io("cannot open the staged bank"))?;
-            let seal = Seal::of_user(&SealPlace { state, project }, &*entropy, true);
+            let seal = Seal::of_user(&SealLocation { state, project }, &*entropy, true);
             let seal = seal.ok_or_else(|| {
                 StoreError::Unavailable(
                     "there is no key for the history; leave it out with --no-history".to_owned(),

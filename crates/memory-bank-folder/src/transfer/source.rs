@@ -12,9 +12,9 @@ use memory_bank_core::transfer::{BankCopy, FileCopy, ProjectCopy};
 
 use super::{STATE, TransferError};
 use crate::backups::{BACKUPS_FOLDER, Survey, survey};
+use crate::bank_paths::{BankPaths, Origin, is_bank, leads_out};
 use crate::dir::{BankDir, FileRead, Root};
 use crate::lock::{BankLock, blocking};
-use crate::place::{Origin, Place, is_bank, leads_out};
 
 /// The largest state file that is read.
 const STATE_BYTES: u64 = 16 * 1024 * 1024;
@@ -22,7 +22,7 @@ const STATE_BYTES: u64 = 16 * 1024 * 1024;
 /// A project's folder as a source. Nothing in it is changed.
 #[derive(Debug, Clone)]
 pub struct FolderSource {
-    place: Place,
+    paths: BankPaths,
     root: Root,
 }
 
@@ -38,16 +38,16 @@ impl FolderSource {
             folder: folder.to_owned(),
             follow_links,
         };
-        let place = origin.place(path);
-        let root = origin.root(&place);
+        let paths = origin.paths(path);
+        let root = origin.root(&paths);
         if let Some(to) = root.leads_out() {
-            return Err(TransferError::Refused(leads_out(&place.bank, &to, true)));
+            return Err(TransferError::Refused(leads_out(&paths.bank, &to, true)));
         }
         let has_graph = || root.open().is_ok_and(|dir| dir.stamp("graph/graph.jsonl").is_some());
         // All its documents may have been deleted.
         let has_history = || root.open().is_ok_and(|dir| dir.has_history());
         if is_bank(&root) || has_graph() || has_history() {
-            return Ok(Self { place, root });
+            return Ok(Self { paths, root });
         }
         Err(TransferError::Refused(format!(
             "there is no memory bank in `{}`; name the bank's folder or the project's folder that holds it",
@@ -58,7 +58,7 @@ impl FolderSource {
     /// The bank's folder.
     #[must_use]
     pub fn bank(&self) -> &Path {
-        &self.place.bank
+        &self.paths.bank
     }
 
     pub(super) fn root(&self) -> &Root {
@@ -67,7 +67,7 @@ impl FolderSource {
 
     /// The project's folder.
     pub(super) fn project_folder(&self) -> &Path {
-        &self.place.project
+        &self.paths.project
     }
 
     /// Reads the bank under its lock, the rules files, and the mode that an export stored.
@@ -76,7 +76,7 @@ impl FolderSource {
     /// Something cannot be read or moved, with its name; nothing is left out silently.
     pub async fn project(&self) -> Result<ProjectCopy, TransferError> {
         let lock = BankLock::new(self.root.clone());
-        let project = self.place.project.clone();
+        let project = self.paths.project.clone();
         for last in [false, true] {
             let guard = lock.shared().await?;
             let project = project.clone();
@@ -154,7 +154,7 @@ impl FolderSource {
     /// The folders in which backups may be: the bank's own for them, and the one that holds the bank.
     fn holders(&self) -> Result<Vec<BankDir>, StoreError> {
         let cannot = || StoreError::io("cannot list the backups");
-        let beside = self.place.bank.parent().unwrap_or(&self.place.bank);
+        let beside = self.paths.bank.parent().unwrap_or(&self.paths.bank);
         let below = self.root.open().map_err(cannot())?.open_own_folder(BACKUPS_FOLDER);
         Ok(below.into_iter().chain([BankDir::open(beside).map_err(cannot())?]).collect())
     }

@@ -13,9 +13,9 @@ use memory_bank_core::transfer::{BankCopy, FileCopy, ProjectCopy, is_rules_file}
 use super::{STATE, TransferError};
 use crate::backups::{BACKUPS_FOLDER, make_below};
 use crate::bank::{Deps, FolderBank};
+use crate::bank_paths::BankPaths;
 use crate::dir::{BankDir, FileRead, reason};
 use crate::lock::blocking;
-use crate::place::Place;
 use crate::system::{self, FolderLock};
 
 /// The prefix of the hidden folder in which an export is staged. A killed export leaves it behind.
@@ -24,7 +24,7 @@ const STAGING: &str = ".memory-bank-export-";
 /// A project's folder as a target.
 #[derive(Debug, Clone)]
 pub struct FolderTarget {
-    place: Place,
+    paths: BankPaths,
     replace: bool,
 }
 
@@ -46,11 +46,11 @@ impl FolderTarget {
     /// The place is taken, and `replace` does not allow it; or it is not a folder.
     pub fn choose(path: &Path, folder: &str, replace: bool) -> Result<Self, TransferError> {
         let is_bank_folder = path.file_name().is_some_and(|name| name == folder);
-        let place = if is_bank_folder {
+        let paths = if is_bank_folder {
             let project = path.parent().map_or_else(|| path.to_owned(), Path::to_owned);
-            Place { project, bank: path.to_owned() }
+            BankPaths { project, bank: path.to_owned() }
         } else {
-            Place { project: path.to_owned(), bank: path.join(folder) }
+            BankPaths { project: path.to_owned(), bank: path.join(folder) }
         };
         if path.symlink_metadata().is_ok() {
             let entries = fs_err::read_dir(path).map_err(|error| {
@@ -62,7 +62,7 @@ impl FolderTarget {
             })?;
             let is_staging = |name: &std::ffi::OsStr| name.to_string_lossy().starts_with(STAGING);
             let mut others = entries.filter(|entry| {
-                entry.as_ref().map_or(true, |entry| place.bank == path || !is_staging(&entry.file_name()))
+                entry.as_ref().map_or(true, |entry| paths.bank == path || !is_staging(&entry.file_name()))
             });
             if others.next().is_some() && !replace {
                 return Err(TransferError::Refused(format!(
@@ -72,13 +72,13 @@ impl FolderTarget {
                 )));
             }
         }
-        Ok(Self { place, replace })
+        Ok(Self { paths, replace })
     }
 
     /// The bank's folder.
     #[must_use]
     pub fn bank(&self) -> &Path {
-        &self.place.bank
+        &self.paths.bank
     }
 
     /// A hidden folder beside the bank's place, to be filled. Dropped unpublished, it is deleted.
@@ -88,18 +88,18 @@ impl FolderTarget {
     pub async fn stage(&self) -> Result<Staged, TransferError> {
         let target = self.clone();
         blocking(move || {
-            let cannot = || StoreError::io(format!("cannot write to `{}`", target.place.project.display()));
-            let made = !target.place.project.exists();
-            fs_err::create_dir_all(&target.place.project).map_err(cannot())?;
-            remove_stale_stages(&target.place.project).map_err(cannot())?;
+            let cannot = || StoreError::io(format!("cannot write to `{}`", target.paths.project.display()));
+            let made = !target.paths.project.exists();
+            fs_err::create_dir_all(&target.paths.project).map_err(cannot())?;
+            remove_stale_stages(&target.paths.project).map_err(cannot())?;
             let folder = tempfile::Builder::new()
                 .prefix(STAGING)
-                .tempdir_in(&target.place.project)
+                .tempdir_in(&target.paths.project)
                 .map_err(cannot())?;
             let lock = FolderLock::take(folder.path()).map_err(cannot())?.ok_or(StoreError::Busy)?;
             Ok(Staged {
                 lock: Some(lock),
-                made: made.then(|| target.place.project.clone()),
+                made: made.then(|| target.paths.project.clone()),
                 target,
                 folder,
                 beside: Vec::new(),
@@ -203,9 +203,9 @@ impl Staged {
     pub async fn publish(self, now: Timestamp) -> Result<Published, TransferError> {
         blocking(move || {
             let mut this = self;
-            let place = &this.target.place;
-            let cannot = || StoreError::io(format!("cannot write to `{}`", place.project.display()));
-            let project = BankDir::open(&place.project).map_err(cannot())?;
+            let paths = &this.target.paths;
+            let cannot = || StoreError::io(format!("cannot write to `{}`", paths.project.display()));
+            let project = BankDir::open(&paths.project).map_err(cannot())?;
             let staging = BankDir::open(this.folder.path()).map_err(cannot())?;
             let mut kept = Vec::new();
             for name in &this.beside {
@@ -215,37 +215,37 @@ impl Staged {
                     }
                     continue;
                 }
-                rename(&this.folder.path().join(name), &place.project.join(name)).map_err(cannot())?;
+                rename(&this.folder.path().join(name), &paths.project.join(name)).map_err(cannot())?;
             }
             let staged = this.folder.path().join(this.bank_name());
             let mut moved_aside = None;
-            if place.bank.symlink_metadata().is_ok() {
-                let is_empty = fs_err::read_dir(&place.bank).map_err(cannot())?.next().is_none();
+            if paths.bank.symlink_metadata().is_ok() {
+                let is_empty = fs_err::read_dir(&paths.bank).map_err(cannot())?.next().is_none();
                 if is_empty {
-                    system::retry_change(|| fs_err::remove_dir(&place.bank)).map_err(cannot())?;
+                    system::retry_change(|| fs_err::remove_dir(&paths.bank)).map_err(cannot())?;
                 } else if this.target.replace {
-                    let aside = free_backup(&place.project, now)?;
-                    rename(&place.bank, &aside).map_err(cannot())?;
+                    let aside = free_backup(&paths.project, now)?;
+                    rename(&paths.bank, &aside).map_err(cannot())?;
                     moved_aside = Some(aside);
                 } else {
                     return Err(TransferError::Refused(format!(
                         "`{}` was created meanwhile; nothing was replaced",
-                        place.bank.display()
+                        paths.bank.display()
                     )));
                 }
             }
-            if let Err(error) = rename(&staged, &place.bank) {
+            if let Err(error) = rename(&staged, &paths.bank) {
                 if let Some(aside) = &moved_aside {
-                    rename(aside, &place.bank).map_err(cannot())?;
+                    rename(aside, &paths.bank).map_err(cannot())?;
                 }
                 return Err(cannot()(error).into());
             }
             if let Some(aside) = &moved_aside {
                 // Backups of the previous bank stay listed.
-                keep_backups(aside, &place.bank).map_err(cannot())?;
+                keep_backups(aside, &paths.bank).map_err(cannot())?;
             }
             project.sync_names().map_err(cannot())?;
-            let bank = place.bank.clone();
+            let bank = paths.bank.clone();
             this.published = true;
             Ok(Published { bank, moved_aside, kept })
         })
@@ -259,11 +259,11 @@ impl Staged {
 
     /// The project's folder.
     pub(super) fn project_folder(&self) -> &Path {
-        &self.target.place.project
+        &self.target.paths.project
     }
 
     fn bank_name(&self) -> PathBuf {
-        self.target.place.bank.file_name().map_or_else(|| PathBuf::from("memory-bank"), PathBuf::from)
+        self.target.paths.bank.file_name().map_or_else(|| PathBuf::from("memory-bank"), PathBuf::from)
     }
 }
 

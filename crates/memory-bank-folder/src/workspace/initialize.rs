@@ -12,17 +12,17 @@ use memory_bank_core::store::{Bank, Change, Initialized, Workspace};
 use super::FolderWorkspace;
 use crate::access::confined;
 use crate::bank::FolderBank;
+use crate::bank_paths::{BankPaths, base_name, is_bank, make_project};
 use crate::dir::reason;
-use crate::history::By;
+use crate::history::ChangeAuthor;
 use crate::lock::blocking;
 use crate::new_bank::write_missing_core_documents;
-use crate::place::{Place, base_name, is_bank, make_project};
 use crate::rules_files::write_missing_rules;
 use crate::upwards;
 
 /// The folders of a bank, which exist now.
 struct Prepared {
-    place: Place,
+    paths: BankPaths,
     /// Whether the project's folder was made.
     made_project: bool,
     /// The project above a new bank that has a bank, too.
@@ -43,8 +43,8 @@ impl FolderWorkspace {
         let own = self.found.as_ref().filter(|_| is_here).map(|found| found.project.clone());
         let is_found = own.is_some();
         let path = own.map_or_else(|| self.path_from_client(path), Ok)?;
-        let Prepared { place, made_project, above } = self.prepare_folders(path).await?;
-        let bank = self.open(place);
+        let Prepared { paths, made_project, above } = self.prepare_folders(path).await?;
+        let bank = self.open(paths);
         let created = write_core_documents(&bank, caller).await?;
         let mut outside = Vec::new();
         if made_project && self.shows_paths {
@@ -74,19 +74,19 @@ impl FolderWorkspace {
     async fn prepare_folders(&self, path: PathBuf) -> Result<Prepared, WorkspaceError> {
         let (origin, project, shows_paths) = (self.origin.clone(), self.project.clone(), self.shows_paths);
         blocking(move || {
-            let place = confined(&origin, &project, &path, shows_paths)?;
-            let is_new = !is_bank(&origin.root(&place));
-            let above = if is_new { upwards::above(&origin, &place.project) } else { None };
-            let made_project = make_project(&place.project).map_err(|why| {
+            let paths = confined(&origin, &project, &path, shows_paths)?;
+            let is_new = !is_bank(&origin.root(&paths));
+            let above = if is_new { upwards::above(&origin, &paths.project) } else { None };
+            let made_project = make_project(&paths.project).map_err(|why| {
                 let why = if shows_paths { why } else { "the project's folder cannot be made".to_owned() };
                 WorkspaceError::Refused(why)
             })?;
-            origin.root(&place).create().map_err(|error| {
+            origin.root(&paths).create().map_err(|error| {
                 let bank =
-                    if shows_paths { place.bank.display().to_string() } else { base_name(&place.bank) };
+                    if shows_paths { paths.bank.display().to_string() } else { base_name(&paths.bank) };
                 WorkspaceError::Refused(format!("{bank} cannot be made: {}", reason(&error)))
             })?;
-            Ok(Prepared { place, made_project, above })
+            Ok(Prepared { paths, made_project, above })
         })
         .await
     }
@@ -114,7 +114,8 @@ async fn write_core_documents(
     let guard = bank.lock.exclusive().await?;
     let (notifier, project) = (Arc::clone(&bank.notifier), caller.project);
     let context = ChangeContext::of_tool("initialize_memory_bank");
-    let (history, by) = (bank.history.clone(), By::caller(caller, context, bank.deps().clock.now()));
+    let (history, by) =
+        (bank.history.clone(), ChangeAuthor::caller(caller, context, bank.deps().clock.now()));
     blocking(move || {
         let created = write_missing_core_documents(guard.dir(), &history, &by)?;
         for core in &created {

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use memory_bank_core::error::WorkspaceError;
 
+use crate::bank_paths::Origin;
 use crate::dir::is_reserved;
 use crate::path_check;
-use crate::place::Origin;
 use crate::state_folder::StateFolder;
 
 /// How a server was started.

@@ -10,8 +10,8 @@ use memory_bank_core::store::{RegisteredStore, StoreKind};
 use super::FolderWorkspace;
 use crate::access::confined;
 use crate::bank::FolderBank;
+use crate::bank_paths::base_name;
 use crate::lock::blocking;
-use crate::place::base_name;
 use crate::registry::{REGISTRY_FILE, Registered};
 use crate::store_list::id_of;
 
@@ -60,7 +60,7 @@ impl FolderWorkspace {
             },
         };
         match self.locate(path.clone()).await? {
-            Some(place) => Ok(self.open(place)),
+            Some(paths) => Ok(self.open(paths)),
             None => Err(WorkspaceError::Refused(format!(
                 "store \"{id}\" has no memory bank at {}; initialize_memory_bank makes one",
                 path.display()
@@ -122,8 +122,8 @@ impl FolderWorkspace {
                 let path = self.path_from_client(path)?;
                 let (origin, project, shows_paths) =
                     (self.origin.clone(), self.project.clone(), self.shows_paths);
-                let place = blocking(move || confined(&origin, &project, &path, shows_paths)).await?;
-                place.project.display().to_string()
+                let paths = blocking(move || confined(&origin, &project, &path, shows_paths)).await?;
+                paths.project.display().to_string()
             }
         };
         let (now, registry, store_id) = (self.now(), self.registry.clone(), id.to_owned());

@@ -31,7 +31,7 @@ impl FolderWorkspace {
         Ok(self.active_or_found().await?.vector_status(model).await?)
     }
 
-    /// Drops the stored vectors of the bank in use, so that an embedder that is set next makes all anew; false while another
+    /// Drops the stored vectors of the bank in use, so that an embedder that is set next makes all of them again; false while another
     /// process makes them.
     ///
     /// # Errors

@@ -29,7 +29,7 @@ fn kept() -> Kept {
     kept_by("state")
 }
 
-/// The same with this state folder, from the project on.
+/// A bank whose history is kept with this state folder, from the project on.
 fn kept_by(state: &str) -> Kept {
     let root = TempDir::new().unwrap();
     std::fs::create_dir(root.path().join("memory-bank")).unwrap();

@@ -7,7 +7,8 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::cli::clients::{
-    Client, DEFAULT_NAME, Place, Scope, Server, check_may_hold_key, is_same_server, server_on_this_machine,
+    Client, ClientPaths, DEFAULT_NAME, Scope, Server, check_may_hold_key, is_same_server,
+    server_on_this_machine,
 };
 use crate::cli::config_file::{self, ReplaceOutcome};
 use crate::cli::config_text::{self, Format};
@@ -70,7 +71,7 @@ pub(crate) fn run(
     let file = match &options.file {
         Some(file) => file.clone(),
         None => {
-            let files = client.files(scope, &project, &Place::of_this_machine())?;
+            let files = client.files(scope, &project, &ClientPaths::of_this_machine())?;
             files.into_iter().next().context("the client has no file; name one with `--file`")?
         }
     };
@@ -155,7 +156,7 @@ fn write(
         Some(project) => config_file::target_within(file, project)?,
         None => config_file::target(file)?,
     };
-    check_may_hold_key(server, client, &target, &Place::of_this_machine())?;
+    check_may_hold_key(server, client, &target, &ClientPaths::of_this_machine())?;
     let before = config_file::read(&target)?;
     let merged = merge(before.as_deref().unwrap_or_default(), options, server)
         .with_context(|| format!("`{}` is not changed", target.display()))?;

@@ -188,7 +188,7 @@ pub(crate) fn new_key(options: &NewKeyOptions) -> (PlainKey, NewKey) {
     NewKey::generate(options, SystemClock.now(), &SystemEntropy)
 }
 
-/// The moment in so many days.
+/// The time `days` days from now.
 pub(crate) fn in_days(now: Timestamp, days: u32) -> anyhow::Result<Timestamp> {
     now.checked_add(SignedDuration::from_hours(24 * i64::from(days))).context("the expiry is too far away")
 }

@@ -83,7 +83,7 @@ pub(super) fn secret_file(variable: &Variable, read: Read<'_>) -> Option<(String
     (!path.is_empty()).then_some((name, path))
 }
 
-/// The text of a file of at most so many bytes.
+/// Reads the text of a file within a bound of its bytes.
 pub(super) fn text_file(
     name: &str,
     path: &Path,

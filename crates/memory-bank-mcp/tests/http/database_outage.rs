@@ -8,23 +8,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use memory_bank_test_postgres::{MIGRATOR, OwnServer, SERVER, TestRedis};
+use memory_bank_test_postgres::{DedicatedServer, MIGRATOR, SERVER, TestRedis};
 use serde_json::{Value, json};
 
 use crate::client::{JSON, Reply, Server, call, handshake, until};
 use crate::database::{key_of, operate_at};
 use crate::replica_set::{Held, ReplicaSet, await_waiting, is_healthy, replica};
 
-struct Place {
-    database: OwnServer,
+struct OutageSetup {
+    database: DedicatedServer,
     server: Server,
     /// A key that no cache knows.
     unknown: String,
     session: String,
 }
 
-fn place(redis: &str) -> Place {
-    let database = OwnServer::start();
+fn setup(redis: &str) -> OutageSetup {
+    let database = DedicatedServer::start();
     let operator = database.url_of(MIGRATOR);
     operate_at(&operator, &["migrate"]).unwrap();
     database.admit_server();
@@ -37,7 +37,7 @@ fn place(redis: &str) -> Place {
     let server = replica(&database.url_of(SERVER), redis, &make(), &[]);
     let session = server.initialize();
     server.call(&session, "initialize_memory_bank", &json!({"path": "."}));
-    Place { unknown: make(), database, server, session }
+    OutageSetup { unknown: make(), database, server, session }
 }
 
 fn messages() -> Vec<Value> {
@@ -79,9 +79,9 @@ fn is_away(what: &str, reply: &Reply, id: &Value) {
 }
 
 /// Every request fails as it should, with this key.
-fn all_are_refused(place: &mut Place, key: &str) {
-    let own = std::mem::replace(&mut place.server.key, key.to_owned());
-    let (server, session) = (&place.server, place.session.as_str());
+fn all_are_refused(setup: &mut OutageSetup, key: &str) {
+    let own = std::mem::replace(&mut setup.server.key, key.to_owned());
+    let (server, session) = (&setup.server, setup.session.as_str());
     for message in messages() {
         is_away(&message.to_string(), &server.post(Some(session), &message), &json!("an id"));
     }
@@ -99,62 +99,62 @@ fn all_are_refused(place: &mut Place, key: &str) {
     let rest = server.send("POST", "/api/keys", &[JSON], "{}");
     assert!(rest.status >= 500 && rest.json()["error"].is_string(), "{} {}", rest.status, rest.body);
     assert_eq!(server.send_bare("GET", "/health", &[], "").status, 503);
-    place.server.key = own;
+    setup.server.key = own;
 }
 
-fn all_goes_on(place: &mut Place) {
-    until("PostgreSQL", || is_healthy(&place.server));
+fn all_goes_on(setup: &mut OutageSetup) {
+    until("PostgreSQL", || is_healthy(&setup.server));
     let read = json!({"filename": "progress.md"});
-    assert!(place.server.call(&place.session, "read_memory_bank_file", &read).contains("rogress"));
+    assert!(setup.server.call(&setup.session, "read_memory_bank_file", &read).contains("rogress"));
     assert_eq!(
-        place.server.post(Some(&place.session), &json!({"jsonrpc": "2.0", "id": 1, "method": "ping"})).status,
+        setup.server.post(Some(&setup.session), &json!({"jsonrpc": "2.0", "id": 1, "method": "ping"})).status,
         200
     );
-    place.server.key.clone_from(&place.unknown);
-    place.server.initialize();
+    setup.server.key.clone_from(&setup.unknown);
+    setup.server.initialize();
 }
 
 #[test]
 fn a_stopped_database_is_a_500_for_every_request_until_it_starts_again() {
-    let mut place = place("");
-    place.database.crash();
-    let (known, unknown) = (place.server.key.clone(), place.unknown.clone());
-    all_are_refused(&mut place, &known);
-    all_are_refused(&mut place, &unknown);
-    place.database.start_again();
-    all_goes_on(&mut place);
+    let mut setup = setup("");
+    setup.database.crash();
+    let (known, unknown) = (setup.server.key.clone(), setup.unknown.clone());
+    all_are_refused(&mut setup, &known);
+    all_are_refused(&mut setup, &unknown);
+    setup.database.start_again();
+    all_goes_on(&mut setup);
 }
 
 #[test]
 fn a_stopped_database_is_a_500_also_without_redis() {
     let redis = TestRedis::start();
-    let mut place = place(&redis.url());
-    place.database.crash();
-    let (known, unknown) = (place.server.key.clone(), place.unknown.clone());
-    all_are_refused(&mut place, &known);
+    let mut setup = setup(&redis.url());
+    setup.database.crash();
+    let (known, unknown) = (setup.server.key.clone(), setup.unknown.clone());
+    all_are_refused(&mut setup, &known);
     drop(redis);
-    all_are_refused(&mut place, &known);
-    all_are_refused(&mut place, &unknown);
-    place.database.start_again();
-    until("PostgreSQL", || place.server.send_bare("GET", "/health", &[], "").status == 200);
+    all_are_refused(&mut setup, &known);
+    all_are_refused(&mut setup, &unknown);
+    setup.database.start_again();
+    until("PostgreSQL", || setup.server.send_bare("GET", "/health", &[], "").status == 200);
     let read = json!({"filename": "progress.md"});
-    assert!(place.server.call(&place.session, "read_memory_bank_file", &read).contains("rogress"));
+    assert!(setup.server.call(&setup.session, "read_memory_bank_file", &read).contains("rogress"));
 }
 
 #[test]
 fn a_read_only_database_is_a_500_for_writes_and_nothing_is_written() {
-    let mut place = place("");
-    place.database.query("ALTER SYSTEM SET default_transaction_read_only = on");
-    place.database.query("SELECT pg_reload_conf()");
+    let mut setup = setup("");
+    setup.database.query("ALTER SYSTEM SET default_transaction_read_only = on");
+    setup.database.query("SELECT pg_reload_conf()");
     let edit = call(3, "track_progress", &json!({"action": "did", "description": "x"}));
-    until("the standby", || place.server.post(Some(&place.session), &edit).status == 500);
-    is_away("edit", &place.server.post(Some(&place.session), &edit), &json!(3));
-    let written = place.database.query("SELECT count(*) FROM documents WHERE content LIKE '%x%did%'");
+    until("the standby", || setup.server.post(Some(&setup.session), &edit).status == 500);
+    is_away("edit", &setup.server.post(Some(&setup.session), &edit), &json!(3));
+    let written = setup.database.query("SELECT count(*) FROM documents WHERE content LIKE '%x%did%'");
     assert_eq!(written, "0");
-    place.database.query("ALTER SYSTEM RESET default_transaction_read_only");
-    place.database.query("SELECT pg_reload_conf()");
-    until("the end of the standby", || place.server.post(Some(&place.session), &edit).status == 200);
-    all_goes_on(&mut place);
+    setup.database.query("ALTER SYSTEM RESET default_transaction_read_only");
+    setup.database.query("SELECT pg_reload_conf()");
+    until("the end of the standby", || setup.server.post(Some(&setup.session), &edit).status == 200);
+    all_goes_on(&mut setup);
 }
 
 /// Forwards bytes to a database; when set to hang, connections stay open and nothing is forwarded.

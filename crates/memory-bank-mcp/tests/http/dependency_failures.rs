@@ -3,7 +3,7 @@
 
 use std::sync::atomic::Ordering;
 
-use memory_bank_test_postgres::{MIGRATOR, OwnServer, SERVER, TestRedis};
+use memory_bank_test_postgres::{DedicatedServer, MIGRATOR, SERVER, TestRedis};
 use serde_json::json;
 
 use crate::client::{Server, call, until};
@@ -63,7 +63,7 @@ fn no_write_fails_while_redis_hangs_and_resumes() {
 
 #[test]
 fn acknowledged_writes_survive_a_crash_of_postgresql_and_servers_recover() {
-    let database = OwnServer::start();
+    let database = DedicatedServer::start();
     let operator = database.url_of(MIGRATOR);
     operate_at(&operator, &["migrate"]).unwrap();
     database.admit_server();

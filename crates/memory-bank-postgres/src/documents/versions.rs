@@ -65,23 +65,23 @@ pub(crate) struct SettingOfChange {
 }
 
 impl SettingOfChange {
-    /// Of a change by a command or tool that is no edit.
+    /// Creates the settings for a change by a command or tool that is not an edit.
     pub(crate) fn of_tool(keeps_history: bool, kind: Option<VersionKind>, tool: &str) -> Self {
         Self::of_kind(keeps_history, kind, &ChangeContext::of_tool(tool))
     }
 
-    /// The same in a session.
+    /// Creates the settings for a change of this kind, with the facts of its context.
     pub(crate) fn of_kind(keeps_history: bool, kind: Option<VersionKind>, context: &ChangeContext) -> Self {
         let change = change_of(keeps_history, kind.map_or("", VersionKind::as_str), context, "|");
         Self { change, versions: String::new() }
     }
 
-    /// Of a change of the graph.
+    /// Creates the settings for a change of the graph.
     pub(crate) fn in_context(keeps_history: bool, context: &ChangeContext) -> Self {
         Self { change: change_of(keeps_history, "", context, "|"), versions: String::new() }
     }
 
-    /// Of an edit whose texts have one version each; `kept` is the range of the former text that stays.
+    /// Creates the settings for an edit whose texts have one version each; `kept` is the range of the former text that is kept.
     pub(super) fn of_edit(
         keeps_history: bool,
         context: &ChangeContext,
@@ -98,7 +98,7 @@ impl SettingOfChange {
         Self { change: change_of(keeps_history, kind_of(context), context, &kept), versions: String::new() }
     }
 
-    /// Of an edit of several texts: the versions of each name.
+    /// Creates the settings for an edit of several texts, with the versions of each name.
     pub(super) fn of_edits<'a>(
         keeps_history: bool,
         context: &ChangeContext,

@@ -40,7 +40,7 @@ impl PostgresBank {
             Some(row) => (column(row, 0)?, column(row, 1)?),
             None => (0, 0),
         };
-        let extent = Extent::of(answer(&rows, 1))?;
+        let extent = HistorySize::of(answer(&rows, 1))?;
         let rest = count(items).saturating_mul(limits::GRAPH_ROW_BYTES);
         Ok(GraphSize { bytes: count(bytes).saturating_add(rest), is_unchanged: extent.is_unchanged() })
     }
@@ -64,7 +64,7 @@ impl PostgresBank {
         if former.are_too_many() || i64::try_from(answer(&rows, 0).len()).is_ok_and(|read| read >= most) {
             return Ok(None);
         }
-        let is_whole = Extent::of(answer(&rows, 1))?.is_whole();
+        let is_whole = HistorySize::of(answer(&rows, 1))?.is_whole();
         let made = tokio::task::spawn_blocking(move || former.graph(&now)).await;
         let state = made.map_err(|error| StoreError::Unavailable(error.to_string()))?;
         Ok(Some(GraphThen { state, is_whole }))
@@ -73,7 +73,7 @@ impl PostgresBank {
 
 /// What the history of the graph has of a time.
 #[derive(Debug, Default)]
-struct Extent {
+struct HistorySize {
     changes: i64,
     before: i64,
     imported: i64,
@@ -82,7 +82,7 @@ struct Extent {
     own_since: i64,
 }
 
-impl Extent {
+impl HistorySize {
     fn of(rows: &[tokio_postgres::Row]) -> Result<Self, StoreError> {
         let Some(row) = rows.first() else { return Ok(Self::default()) };
         Ok(Self {
@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn a_history_is_whole_if_no_number_since_is_missing() {
         let own = |changes, before, first_own, own_since| {
-            Extent { changes, before, first_own, own_since, ..Extent::default() }.is_whole()
+            HistorySize { changes, before, first_own, own_since, ..HistorySize::default() }.is_whole()
         };
         assert!(
             own(0, 0, None, 0) && own(5, 5, Some(1), 0) && own(5, 2, Some(1), 3) && own(5, 0, Some(1), 5)
@@ -128,7 +128,7 @@ mod tests {
         assert!(!own(5, 2, Some(1), 2) && !own(5, 0, Some(2), 4) && !own(5, 0, None, 0));
         let brought = |before, first_own, imported_since, own_since| {
             let imported = 5;
-            Extent { changes: 20, before, imported, first_own, imported_since, own_since }.is_whole()
+            HistorySize { changes: 20, before, imported, first_own, imported_since, own_since }.is_whole()
         };
         assert!(brought(5, None, 0, 0) && brought(2, None, 3, 0) && brought(2, Some(18), 3, 3));
         assert!(brought(19, Some(18), 0, 1) && brought(5, Some(18), 0, 3));

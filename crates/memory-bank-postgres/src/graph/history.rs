@@ -31,7 +31,7 @@ use crate::tenant::{Query, Value};
 /// Entities that may be meant, by ids and normalised names.
 const PRESENT: &str = "SELECT id, name, entity_type, attrs::text, created_at, updated_at FROM public.graph_entities \
     WHERE project_id = $1 AND (id = ANY ($2) OR name_key = ANY ($3)) ORDER BY seq";
-/// The same of deleted ones, as they were last.
+/// Deleted entities that may be meant, by ids and normalised names, in their last state.
 const DELETED: &str = "SELECT DISTINCT ON (h.id) h.former::text FROM app.graph_history h \
     WHERE h.project_id = $1 AND h.change = 'deleted' AND h.name_key IS NOT NULL \
     AND (h.name_key = ANY ($3) OR (h.entity_id = ANY ($2) AND h.id = h.entity_id)) ORDER BY h.id, h.number DESC";
@@ -39,7 +39,7 @@ const LIST: &str = "SELECT f.number, f.at, f.kind, f.change, f.id, app.graph_nam
     app.graph_name($1, f.other_id), f.author, f.key_id, f.key_prefix, f.session_id, f.tool, f.former, \
     CASE WHEN f.change <> 'deleted' THEN coalesce(f.later, app.graph_row($1, f.kind, f.id)::text) END, f.imported \
     FROM app.list_graph_changes($2, $3, $4, $5, $6, $7, $8, $9, $10) AS f ORDER BY f.number DESC";
-/// The same columns, of single items.
+/// The changes of single items, with the columns of a list.
 const OF_ITEMS: &str = "SELECT f.number, f.at, f.kind, f.change, f.id, app.graph_name($1, f.entity_id), \
     app.graph_name($1, f.other_id), f.author, f.key_id, f.key_prefix, f.session_id, f.tool, f.former, \
     CASE WHEN f.change <> 'deleted' THEN coalesce(f.later, app.graph_row($1, f.kind, f.id)::text) END, f.imported \

@@ -153,7 +153,7 @@ const REACHED_RELATIONS: &str = reach!(
 );
 
 /// Where the neighbourhood starts, and how much of it is loaded.
-struct Reach<'a> {
+struct NeighbourhoodQuery<'a> {
     ids: &'a [String],
     names: &'a [String],
     depth: u32,
@@ -180,7 +180,7 @@ impl PostgresBank {
             keys = keys.lookup(&lookup);
         }
         keys.ids.retain(|id| !id.contains('\0'));
-        let around = Reach { ids: &keys.ids, names: &keys.names, depth, bytes, view };
+        let around = NeighbourhoodQuery { ids: &keys.ids, names: &keys.names, depth, bytes, view };
         let rows = self.reached(caller, &around).await?;
         let candidates = graph_of(answer(&rows, 0), &[], &[])?;
         let meant = candidates.resolve_all(nodes)?;
@@ -191,11 +191,15 @@ impl PostgresBank {
         if found(answer(&rows, 0), 6)? == ids.len() {
             return Ok(subgraph(&rows)?);
         }
-        let rows = self.reached(caller, &Reach { ids: &ids, names: &[], ..around }).await?;
+        let rows = self.reached(caller, &NeighbourhoodQuery { ids: &ids, names: &[], ..around }).await?;
         Ok(subgraph(&rows)?)
     }
 
-    async fn reached(&self, caller: &Caller, around: &Reach<'_>) -> Result<Vec<Vec<Row>>, StoreError> {
+    async fn reached(
+        &self,
+        caller: &Caller,
+        around: &NeighbourhoodQuery<'_>,
+    ) -> Result<Vec<Vec<Row>>, StoreError> {
         let bytes = |bytes: usize| i64::try_from(bytes).unwrap_or(i64::MAX);
         let (half, all) = (bytes(around.bytes / 2), bytes(around.bytes));
         let depth = i32::try_from(around.depth.min(100)).unwrap_or(100);

@@ -17,7 +17,7 @@ use crate::tenant::{Failure, Query, Transaction, Value};
 
 const ENTITIES: &str = "SELECT id, name, entity_type, attrs::text, created_at, updated_at FROM public.graph_entities \
     WHERE project_id = $1 AND id = ANY ($2) ORDER BY seq";
-/// The same, locked: every change of an entity, of its observations and of its relations locks it first.
+/// [`ENTITIES`] with a lock: every change of an entity, of its observations and of its relations locks it first.
 const LOCKED_ENTITIES: &str = "SELECT id, name, entity_type, attrs::text, created_at, updated_at FROM public.graph_entities \
     WHERE project_id = $1 AND id = ANY ($2) ORDER BY seq FOR NO KEY UPDATE";
 /// Observations by their ids, one more of each entity of which it matters, and those that replace some of which it matters.
@@ -33,7 +33,7 @@ const OBSERVATIONS: &str = "SELECT f.id, f.entity_id, f.content, f.source, f.\"t
     WHERE s.project_id = $1 AND s.supersedes IS NOT NULL AND s.supersedes && $4 AND s.id <> ALL ($2) AND s.entity_id IN ( \
     SELECT h.entity_id FROM public.graph_observations h WHERE h.project_id = $1 AND h.id = ANY ($4)) \
     ) AS f ORDER BY f.seq";
-/// The same of relations.
+/// Relations by their ids, and one relation of each given entity.
 const RELATIONS: &str = "SELECT f.id, f.from_entity_id, f.to_entity_id, f.relation_type, f.created_at FROM ( \
     SELECT r.id, r.from_entity_id, r.to_entity_id, r.relation_type, r.created_at, r.seq FROM public.graph_relations r \
     WHERE r.project_id = $1 AND r.id = ANY ($2) \

@@ -50,7 +50,7 @@ const SAME_FACTS: &str = "SELECT f.id, f.entity_id, f.content, f.source, f.\"tim
     AND (o.at >= $7 OR o.\"timestamp\" = $8) ORDER BY (o.\"timestamp\" = $8) DESC NULLS LAST, o.at, o.seq LIMIT 64) \
     ) AS f WHERE e.project_id = $1 AND (e.id = ANY ($2) OR e.name_key = ANY ($3)) ORDER BY f.seq";
 
-/// The same for many facts at once. Each input row is a fact with one key of the entity that it may belong to.
+/// Existing facts that equal one of many new ones. Each input row is a new fact with one key of the entity that it may belong to.
 const SAME_FACTS_OF_MANY: &str = "SELECT f.id, f.entity_id, f.content, f.source, f.\"timestamp\", f.bounds \
     FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[]) \
     AS wanted (id, name, content, kind, ref, at) \

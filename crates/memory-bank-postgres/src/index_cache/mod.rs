@@ -19,7 +19,7 @@ use memory_bank_core::search::{DenseCount, IndexBudget, IndexMemory, IndexUse};
 use tokio::sync::{RwLock, Semaphore, watch};
 
 use self::contents::Contents;
-use self::workers::{Lane, Workers};
+use self::workers::{ProjectQueue, Workers};
 
 /// The most projects in memory.
 const MAX_PROJECTS: usize = 256;
@@ -88,7 +88,7 @@ struct Refusal {
 #[derive(Debug)]
 pub(crate) struct Project {
     pub(crate) contents: Arc<RwLock<Contents>>,
-    pub(crate) lane: Lane,
+    pub(crate) lane: ProjectQueue,
     /// The memory budget that the contents use.
     held: AtomicU64,
     /// How far its vectors were when that was last counted.
@@ -178,7 +178,7 @@ impl Project {
 }
 
 impl Turn {
-    /// Records that so many bytes were processed since `began`. An error if nobody waits for the result any more.
+    /// Records that `bytes` were processed since `began`. Returns an error if nobody waits for the result any more.
     pub(crate) fn advance(&self, bytes: u64, began: Instant) -> Result<(), StoreError> {
         self.progress.done.fetch_add(bytes, Ordering::Relaxed);
         self.indexes.note_speed(bytes, began.elapsed());
@@ -285,11 +285,11 @@ impl Indexes {
     }
 
     /// A project that is in memory, without counting as a search.
-    pub(crate) fn held(&self, id: ProjectId) -> Option<Arc<Project>> {
+    pub(crate) fn cached_project(&self, id: ProjectId) -> Option<Arc<Project>> {
         self.locked().entries.get(&id).map(|entry| Arc::clone(&entry.project))
     }
 
-    /// Joins the running refresh of a project, or starts one of so many bytes.
+    /// Joins the running refresh of a project, or starts one of `document_bytes`.
     ///
     /// # Errors
     /// The project is too large, or too many refreshes are queued.
@@ -351,7 +351,7 @@ impl Indexes {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         IndexUse {
             projects: entries().count(),
-            bytes: self.memory.taken(),
+            bytes: self.memory.used_bytes(),
             max_bytes: self.budget().total,
             building: entries().filter(|entry| entry.refresh.is_some()).count(),
             built: count(&self.built),
@@ -386,7 +386,7 @@ impl Indexes {
     fn is_being_freed(&self) -> bool {
         let projects = self.locked();
         let held = projects.entries.values().map(|entry| entry.project.held.load(Ordering::Relaxed));
-        self.memory.taken() > held.sum()
+        self.memory.used_bytes() > held.sum()
     }
 
     /// In how many seconds the next index may be evicted.

@@ -15,7 +15,7 @@ const MAX_WAITING_OF_PROJECT: usize = 64;
 
 /// Queues the work of a project, so that one project's searches do not delay all others.
 #[derive(Debug)]
-pub(crate) struct Lane {
+pub(crate) struct ProjectQueue {
     turns: Arc<Semaphore>,
     waiting: AtomicUsize,
 }
@@ -41,9 +41,9 @@ impl Default for Workers {
 
 impl Workers {
     /// The lane of one project: it uses at most half of the threads.
-    pub(crate) fn lane(&self) -> Lane {
+    pub(crate) fn lane(&self) -> ProjectQueue {
         let turns = Arc::new(Semaphore::new((self.width / 2).max(1)));
-        Lane { turns, waiting: AtomicUsize::default() }
+        ProjectQueue { turns, waiting: AtomicUsize::default() }
     }
 
     /// Runs one slice of a build. Slices of all builds take turns.
@@ -64,7 +64,7 @@ impl Workers {
     /// Runs one search.
     pub(crate) async fn search<T: Send + 'static>(
         &self,
-        lane: &Lane,
+        lane: &ProjectQueue,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, StoreError> {
         let _of_all = Waiting::enter(&self.waiting, MAX_WAITING)?;

@@ -407,7 +407,7 @@ struct Changes {
 }
 
 impl Changed {
-    /// Splits them into parts of at most so many ids, entities first.
+    /// Splits them into parts of at most `most` ids, entities first.
     fn slices(self, most: usize) -> Vec<Self> {
         let part = |ids: &[String]| ids.to_vec();
         let entities = self.entities.chunks(most).map(|ids| Self { entities: part(ids), ..Self::default() });

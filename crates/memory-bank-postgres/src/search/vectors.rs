@@ -134,7 +134,7 @@ impl PostgresBank {
     pub(crate) fn request_vectors(&self, caller: &Caller) {
         let Some(vectors) = &self.database.vectors else { return };
         let may = caller.may(Right::Read) && caller.proof.is_some();
-        if may && self.database.indexes.held(caller.project).is_some() {
+        if may && self.database.indexes.cached_project(caller.project).is_some() {
             let home = Home { bank: self.clone(), caller: caller.clone(), holder: vectors.holder };
             vectors.maker.request(&caller.project.0.to_string(), Arc::new(home));
         }
@@ -160,7 +160,7 @@ impl Home {
 
     fn project(&self) -> Option<Arc<Project>> {
         let id: ProjectId = self.caller.project;
-        self.database().indexes.held(id)
+        self.database().indexes.cached_project(id)
     }
 
     /// Changes the contents on a worker thread.

@@ -41,7 +41,8 @@ impl Export {
         Ok(usize::try_from(changes).unwrap_or_default())
     }
 
-    /// The history of the graph, which has so many changes, in the snapshot of the export: so many of the newest as there is room for.
+    /// Reads the history of the graph, of `changes` changes, in the snapshot of the export: as many of the newest as there is
+    /// space for.
     ///
     /// # Errors
     /// The database fails.

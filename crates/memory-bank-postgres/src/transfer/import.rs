@@ -9,12 +9,13 @@ use memory_bank_core::error::StoreError;
 use memory_bank_core::limits;
 use memory_bank_core::store::Backup;
 use memory_bank_core::transfer::{
-    BankCopy, FileCopy, HistoryCount, NotTransferable, Onto, ProjectCopy, SideFile, SideKind, is_rules_file,
+    BankCopy, ExistingContentPolicy, ExtraDataFile, ExtraDataKind, FileCopy, HistoryCount, NotTransferable,
+    ProjectCopy, is_rules_file,
 };
 
 use super::error::TransferError;
 use super::imported_history::ImportedHistory;
-use super::read::{FILES, side_files};
+use super::read::{FILES, extra_data_files};
 use super::timeouts::LONG_TIMEOUTS;
 use super::write::{put_documents, put_files, put_items};
 use crate::audit::{OperatorAction, RECORD_ACTION};
@@ -67,9 +68,9 @@ pub struct Import {
     pub(super) transaction: Transaction,
     pub(super) caller: Caller,
     now: Timestamp,
-    onto: Onto,
+    onto: ExistingContentPolicy,
     pub(super) present: BTreeMap<String, String>,
-    side: Vec<SideFile>,
+    extra_data: Vec<ExtraDataFile>,
     backups: BTreeSet<String>,
     pub(super) held_before: StoredBytes,
     pub(super) default_quota: u64,
@@ -95,11 +96,11 @@ impl PostgresBank {
     pub async fn begin_import(
         &self,
         caller: &Caller,
-        onto: Onto,
+        onto: ExistingContentPolicy,
         action: OperatorAction,
         subject: Option<&str>,
     ) -> Result<Import, TransferError> {
-        let right = if onto == Onto::Replace { Right::Admin } else { Right::Write };
+        let right = if onto == ExistingContentPolicy::Replace { Right::Admin } else { Right::Write };
         if !caller.may(right) {
             return Err(StoreError::Denied.into());
         }
@@ -130,10 +131,10 @@ impl PostgresBank {
             Some(row) => column(row, 0)?,
             None => 0,
         };
-        let side = side_files(answer(&rows, 5))?;
+        let extra_data = extra_data_files(answer(&rows, 5))?;
         let backups = answer(&rows, 6).iter().map(|row| column(row, 0)).collect::<Result<_, _>>()?;
-        let is_empty = present.is_empty() && entities == 0 && side.is_empty();
-        if !is_empty && onto == Onto::Empty {
+        let is_empty = present.is_empty() && entities == 0 && extra_data.is_empty();
+        if !is_empty && onto == ExistingContentPolicy::Empty {
             transaction.roll_back().await;
             return Err(not_empty(present.len(), entities));
         }
@@ -143,7 +144,7 @@ impl PostgresBank {
             now: self.database.deps.clock.now(),
             onto,
             present,
-            side,
+            extra_data,
             backups,
             held_before: StoredBytes::of(answer(&rows, 7))?,
             default_quota: self.database.default_quota,
@@ -202,11 +203,11 @@ impl Import {
                 Some(_) => self.done.changed += 1,
             }
         }
-        if self.onto == Onto::Replace {
+        if self.onto == ExistingContentPolicy::Replace {
             self.remove_all_but(&coming).await?;
             self.remove_graph_but(&copy.bank).await?;
         }
-        let stay = if self.onto == Onto::Replace { 0 } else { self.present.len() };
+        let stay = if self.onto == ExistingContentPolicy::Replace { 0 } else { self.present.len() };
         let after =
             stay + coming.keys().filter(|path| stay == 0 || !self.present.contains_key(**path)).count();
         if after > limits::DOCUMENTS {
@@ -218,11 +219,11 @@ impl Import {
         let others = self.put_documents_with_history(&copy.bank.documents, wrote).await?;
         put_documents(&self.transaction, &self.caller, &others, wrote).await?;
         self.put_graph(&copy.bank, wrote).await?;
-        let mut side = copy.bank.side_files(&self.side, self.now)?;
+        let mut extra_data = copy.bank.extra_data_files(&self.extra_data, self.now)?;
         for rule in &copy.rules {
-            side.push(rules_file(rule)?);
+            extra_data.push(rules_file(rule)?);
         }
-        put_files(&self.transaction, &self.caller, &side).await?;
+        put_files(&self.transaction, &self.caller, &extra_data).await?;
         wrote(copy.bank.files.len());
         if let Some(state) = &copy.state {
             let text =
@@ -242,11 +243,11 @@ impl Import {
         let removed: Vec<&str> =
             self.present.keys().map(String::as_str).filter(|path| !coming.contains_key(path)).collect();
         self.done.removed = removed.len();
-        let files = i64::try_from(self.side.len()).unwrap_or(i64::MAX);
+        let files = i64::try_from(self.extra_data.len()).unwrap_or(i64::MAX);
         let (remove, clear): ([Value<'_>; 2], [Value<'_>; 2]) = ([&project, &removed], [&project, &files]);
         let clearing = [Query::new(REMOVE_DOCUMENTS, &remove), Query::new(REMOVE_FILES, &clear)];
         self.transaction.run(&clearing).await?;
-        self.side.clear();
+        self.extra_data.clear();
         Ok(())
     }
 
@@ -270,10 +271,10 @@ impl Import {
         bank: &BankCopy,
     ) -> Result<(), TransferError> {
         bank.check_for_rows().map_err(|why| TransferError::Refused(format!("in `{id}`: {why}")))?;
-        let side = bank.side_files(&[], self.now)?;
+        let extra_data = bank.extra_data_files(&[], self.now)?;
         let values: [Value<'_>; 4] = [&self.caller.project.0, &id, &self.caller.user.0, &made_at];
         self.transaction.run(&[Query::new(PUT_BACKUP, &values)]).await?;
-        put_items(&self.transaction, &self.caller, id, bank, &side).await?;
+        put_items(&self.transaction, &self.caller, id, bank, &extra_data).await?;
         self.backups.insert(id.to_owned());
         self.done.backups += 1;
         Ok(())
@@ -307,12 +308,12 @@ impl Import {
 }
 
 /// A rules file of a mode as a file beside the rows.
-fn rules_file(file: &FileCopy) -> Result<SideFile, NotTransferable> {
+fn rules_file(file: &FileCopy) -> Result<ExtraDataFile, NotTransferable> {
     if !is_rules_file(&file.path) {
         return Err(NotTransferable(format!("`{}` is not the name of a rules file", file.path)));
     }
-    Ok(SideFile {
-        kind: SideKind::Rules,
+    Ok(ExtraDataFile {
+        kind: ExtraDataKind::Rules,
         path: file.path.clone(),
         bytes: file.bytes.clone(),
         modified: file.modified,

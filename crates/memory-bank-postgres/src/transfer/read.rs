@@ -6,7 +6,9 @@ use memory_bank_core::document::DocumentPath;
 use memory_bank_core::error::StoreError;
 use memory_bank_core::limits;
 use memory_bank_core::store::SessionState;
-use memory_bank_core::transfer::{BankCopy, DocumentCopy, FileCopy, ProjectCopy, SideFile, SideKind, Size};
+use memory_bank_core::transfer::{
+    BankCopy, DocumentCopy, ExtraDataFile, ExtraDataKind, FileCopy, ProjectCopy, Size,
+};
 use tokio_postgres::Row;
 
 use super::error::TransferError;
@@ -134,8 +136,8 @@ impl Export {
         let graph = [ENTITIES, OBSERVATIONS, RELATIONS, FILES].map(|sql| Query::new(sql, &values));
         let rows = self.transaction.run(&graph).await?;
         bank.graph = graph_of(answer(&rows, 0), answer(&rows, 1), answer(&rows, 2))?;
-        let side = side_files(answer(&rows, 3))?;
-        let rules = side.iter().filter(|file| file.kind == SideKind::Rules);
+        let extra_data = extra_data_files(answer(&rows, 3))?;
+        let rules = extra_data.iter().filter(|file| file.kind == ExtraDataKind::Rules);
         let rules = rules
             .map(|file| FileCopy {
                 path: file.path.clone(),
@@ -143,7 +145,7 @@ impl Export {
                 modified: file.modified,
             })
             .collect();
-        bank.apply_side_files(side)?;
+        bank.apply_extra_data_files(extra_data)?;
         read(self.size.items() - self.names.len());
         let own: [Value<'_>; 2] = [&project, &self.caller.user.0];
         let rows = self.transaction.run(&[Query::new(STATE, &own)]).await?;
@@ -182,7 +184,7 @@ impl Export {
             graph: graph_of(answer(&rows, 1), answer(&rows, 2), answer(&rows, 3))?,
             ..BankCopy::default()
         };
-        bank.apply_side_files(side_files(answer(&rows, 4))?)?;
+        bank.apply_extra_data_files(extra_data_files(answer(&rows, 4))?)?;
         Ok(bank)
     }
 
@@ -222,15 +224,20 @@ fn documents(rows: &[Row]) -> Result<Vec<DocumentCopy>, StoreError> {
 }
 
 /// Rows of `kind, path, content, modified_at`.
-pub(super) fn side_files(rows: &[Row]) -> Result<Vec<SideFile>, StoreError> {
+pub(super) fn extra_data_files(rows: &[Row]) -> Result<Vec<ExtraDataFile>, StoreError> {
     rows.iter()
         .map(|row| {
             let word: &str = column(row, 0)?;
-            let kind = SideKind::from_word(word).ok_or_else(|| StoreError::Damaged {
+            let kind = ExtraDataKind::from_word(word).ok_or_else(|| StoreError::Damaged {
                 what: "the kind of a file".to_owned(),
                 detail: format!("`{word}` is none"),
             })?;
-            Ok(SideFile { kind, path: column(row, 1)?, bytes: column(row, 2)?, modified: column(row, 3)? })
+            Ok(ExtraDataFile {
+                kind,
+                path: column(row, 1)?,
+                bytes: column(row, 2)?,
+                modified: column(row, 3)?,
+            })
         })
         .collect()
 }

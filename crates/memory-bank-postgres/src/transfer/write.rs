@@ -9,7 +9,7 @@ use memory_bank_core::graph::history::GraphItem;
 use memory_bank_core::graph::ids::normalise;
 use memory_bank_core::graph::timestamp::instant;
 use memory_bank_core::graph::{Entity, Observation, Relation};
-use memory_bank_core::transfer::{BankCopy, DocumentCopy, SideFile, moment};
+use memory_bank_core::transfer::{BankCopy, DocumentCopy, ExtraDataFile, moment};
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
@@ -17,7 +17,7 @@ use super::error::TransferError;
 use crate::graph::rows::{bounds_of, replaced_by, source_of};
 use crate::tenant::{Query, Transaction, Value};
 
-/// The size of one statement: so many rows, or so many bytes and one row.
+/// The largest size of one statement, in rows and in bytes; a single row may have more bytes.
 const STATEMENT_ROWS: usize = 1000;
 pub(super) const STATEMENT_BYTES: usize = 4 * 1024 * 1024;
 
@@ -149,15 +149,15 @@ pub(super) async fn put_graph(
 pub(super) async fn put_files(
     transaction: &Transaction,
     caller: &Caller,
-    files: &[SideFile],
+    files: &[ExtraDataFile],
 ) -> Result<(), TransferError> {
     for chunk in chunks(files, |file| file.bytes.len()) {
         let values: [Value<'_>; 5] = [
             &caller.project.0,
-            &column(chunk, |one: &SideFile| one.kind.as_str()),
-            &column(chunk, |one: &SideFile| one.path.as_str()),
-            &column(chunk, |one: &SideFile| one.bytes.as_slice()),
-            &column(chunk, |one: &SideFile| one.modified),
+            &column(chunk, |one: &ExtraDataFile| one.kind.as_str()),
+            &column(chunk, |one: &ExtraDataFile| one.path.as_str()),
+            &column(chunk, |one: &ExtraDataFile| one.bytes.as_slice()),
+            &column(chunk, |one: &ExtraDataFile| one.modified),
         ];
         transaction.run(&[Query::new(PUT_FILES, &values)]).await?;
     }
@@ -170,9 +170,9 @@ pub(super) async fn put_items(
     caller: &Caller,
     backup: &str,
     bank: &BankCopy,
-    side: &[SideFile],
+    extra_data: &[ExtraDataFile],
 ) -> Result<(), TransferError> {
-    for chunk in chunks(&items(bank, side)?, |(_, _, item)| item.len()) {
+    for chunk in chunks(&items(bank, extra_data)?, |(_, _, item)| item.len()) {
         let values: [Value<'_>; 5] = [
             &caller.project.0,
             &backup,
@@ -188,7 +188,7 @@ pub(super) async fn put_items(
 /// Kind, key and row.
 type Item = (&'static str, String, String);
 
-fn items(bank: &BankCopy, side: &[SideFile]) -> Result<Vec<Item>, StoreError> {
+fn items(bank: &BankCopy, extra_data: &[ExtraDataFile]) -> Result<Vec<Item>, StoreError> {
     let time = |at: Timestamp| Json::String(at.to_string());
     let mut items: Vec<Item> = Vec::new();
     for one in &bank.documents {
@@ -207,7 +207,7 @@ fn items(bank: &BankCopy, side: &[SideFile]) -> Result<Vec<Item>, StoreError> {
     for (seq, one) in edges(bank).into_iter().enumerate() {
         items.push(("relation", one.id.clone(), at_place(relation_row(one), seq).to_string()));
     }
-    for one in side {
+    for one in extra_data {
         let row = json!({
             "kind": one.kind.as_str(), "path": one.path, "content": hex(&one.bytes), "modified_at": time(one.modified),
         });

@@ -16,12 +16,12 @@ use memory_bank_core::limits;
 use memory_bank_core::store::{
     Bank, EntityDraft, EntityRef, GraphStore, ObservationDraft, UndoRequest, undo,
 };
-use memory_bank_core::transfer::{GraphHistory, Onto, read_graph_line, write_graph_line};
+use memory_bank_core::transfer::{ExistingContentPolicy, GraphHistory, read_graph_line, write_graph_line};
 use memory_bank_folder::FolderSource;
 use memory_bank_postgres::{Imported, OperatorAction, PostgresBank, TransferError};
 use serde_json::json;
 
-use crate::history_transfer::Place;
+use crate::history_transfer::TransferFolders;
 use crate::support::Bench;
 
 /// All changes of the graph, newest first.
@@ -84,8 +84,8 @@ async fn graph_of(bank: &PostgresBank, caller: &Caller) -> Vec<GraphItem> {
     sorted(&copy.bank.graph)
 }
 
-async fn graph_in(place: &Place, name: &str) -> Vec<GraphItem> {
-    let source = FolderSource::open(&place.project(name), "memory-bank", false).unwrap();
+async fn graph_in(folders: &TransferFolders, name: &str) -> Vec<GraphItem> {
+    let source = FolderSource::open(&folders.project(name), "memory-bank", false).unwrap();
     sorted(&source.project().await.unwrap().bank.graph)
 }
 
@@ -110,18 +110,18 @@ async fn fact(bank: &dyn Bank, caller: &Caller, name: &str, text: &str) {
 
 #[tokio::test]
 async fn the_history_of_the_graph_goes_on_after_a_transfer_and_an_editor_undoes_no_imported_change() {
-    let (bench, place) = (Bench::new().await, Place::new());
+    let (bench, folders) = (Bench::new().await, TransferFolders::new());
     let (bank, alice) = (bench.bank(), bench.tenant("alice", "a").await);
     let bob = bench.member("bob", "a", Role::Editor).await;
     entity(&bank, &bob, "Api", json!({"a": 1})).await;
     fact(&bank, &bob, "Api", "one").await;
-    place.export(&bank, &alice, "f").await;
+    folders.export(&bank, &alice, "f").await;
     // The user has the name that the source claims.
     let carol = bench.tenant("carol", "b").await;
     let namesake = bench.member("bob", "b", Role::Editor).await;
-    place.import("f", &bank, &carol, Onto::Empty).await.unwrap();
+    folders.import("f", &bank, &carol, ExistingContentPolicy::Empty).await.unwrap();
     let in_folder = Caller { user_name: "bob".to_owned(), role: Role::Editor, ..Caller::local("bob") };
-    let folder = place.bank("f");
+    let folder = folders.bank("f");
     for (bank, owner, editor) in
         [(&bank as &dyn Bank, &carol, &namesake), (&folder as &dyn Bank, &Caller::local("alice"), &in_folder)]
     {
@@ -156,7 +156,7 @@ async fn the_history_of_the_graph_goes_on_after_a_transfer_and_an_editor_undoes_
 
 #[tokio::test]
 async fn a_replacement_changes_in_the_graph_only_what_differs() {
-    let (bench, place) = (Bench::new().await, Place::new());
+    let (bench, folders) = (Bench::new().await, TransferFolders::new());
     let (bank, alice) = (bench.bank(), bench.tenant("alice", "a").await);
     let bob = bench.member("bob", "a", Role::Editor).await;
     for name in ["Api", "Db", "Cache"] {
@@ -164,9 +164,9 @@ async fn a_replacement_changes_in_the_graph_only_what_differs() {
         fact(&bank, &bob, name, "one").await;
     }
     bank.link(&bob, &EntityRef("Api".into()), "uses", &EntityRef("Db".into())).await.unwrap();
-    place.export(&bank, &alice, "f").await;
+    folders.export(&bank, &alice, "f").await;
     let (graph, before) = (graph_of(&bank, &alice).await, changes(&bank, &alice).await.len());
-    place.import("f", &bank, &alice, Onto::Replace).await.unwrap();
+    folders.import("f", &bank, &alice, ExistingContentPolicy::Replace).await.unwrap();
     assert_eq!(changes(&bank, &alice).await.len(), before, "{:#?}", changes(&bank, &alice).await);
     // Items made, changed or removed since return to their former state; no other item has a change.
     entity(&bank, &alice, "New", json!({})).await;
@@ -174,7 +174,7 @@ async fn a_replacement_changes_in_the_graph_only_what_differs() {
     fact(&bank, &alice, "Db", "two").await;
     bank.delete_entity(&alice, &EntityRef("Cache".into())).await.unwrap();
     let before = changes(&bank, &alice).await.len();
-    place.import("f", &bank, &alice, Onto::Replace).await.unwrap();
+    folders.import("f", &bank, &alice, ExistingContentPolicy::Replace).await.unwrap();
     assert_eq!(graph_of(&bank, &alice).await, graph);
     // New and the second fact go; Api changes back; Cache and its fact come back.
     let all = changes(&bank, &alice).await;
@@ -189,32 +189,32 @@ async fn a_replacement_changes_in_the_graph_only_what_differs() {
 
 #[tokio::test]
 async fn a_graph_that_ever_changed_keeps_its_own_history() {
-    let (bench, place) = (Bench::new().await, Place::new());
+    let (bench, folders) = (Bench::new().await, TransferFolders::new());
     let (bank, alice) = (bench.bank(), bench.tenant("alice", "a").await);
     entity(&bank, &alice, "Api", json!({"a": 1})).await;
     entity(&bank, &alice, "Api", json!({"a": 2})).await;
-    place.export(&bank, &alice, "f").await;
+    folders.export(&bank, &alice, "f").await;
     let none = PostgresBank::new(bench.database.clone().with_history_days(0), "b".to_owned());
     for (project, change_before) in [("b", &bank), ("c", &none)] {
         let carol = bench.tenant("carol", project).await;
         entity(change_before, &carol, "Hers", json!({})).await;
         change_before.delete_entity(&carol, &EntityRef("Hers".into())).await.unwrap();
         let before = changes(&bank, &carol).await.len();
-        let imported = place.import("f", &bank, &carol, Onto::Merge).await.unwrap();
+        let imported = folders.import("f", &bank, &carol, ExistingContentPolicy::Merge).await.unwrap();
         assert_eq!((imported.history.changes, imported.history.changes_left_out), (0, 2));
         let all = changes(&bank, &carol).await;
         assert_eq!((all.len(), all[0].imported, all[0].change), (before + 1, false, ItemChange::Created));
     }
     // A server that keeps no history adds none.
     let dora = bench.tenant("dora", "d").await;
-    let imported = place.import("f", &none, &dora, Onto::Empty).await.unwrap();
+    let imported = folders.import("f", &none, &dora, ExistingContentPolicy::Empty).await.unwrap();
     assert_eq!((imported.history.changes, imported.history.changes_left_out), (0, 2));
     assert_eq!(changes(&bank, &dora).await, []);
 }
 
 #[tokio::test]
 async fn what_changed_without_a_history_is_carried_as_it_is_and_shown_as_no_change() {
-    let (bench, place) = (Bench::new().await, Place::new());
+    let (bench, folders) = (Bench::new().await, TransferFolders::new());
     let (bank, alice) = (bench.bank(), bench.tenant("alice", "a").await);
     let none = PostgresBank::new(bench.database.clone().with_history_days(0), "a".to_owned());
     let api = || EntityRef("Api".into());
@@ -231,16 +231,16 @@ async fn what_changed_without_a_history_is_carried_as_it_is_and_shown_as_no_chan
     let all = changes(&bank, &alice).await;
     let words: Vec<ItemChange> = all.iter().map(|change| change.change).collect();
     assert_eq!(words, [ItemChange::Changed, ItemChange::Created, ItemChange::Created, ItemChange::Created]);
-    let count = place.export(&bank, &alice, "f").await;
+    let count = folders.export(&bank, &alice, "f").await;
     // The entity of the first creation is not known.
     assert_eq!((count.changes, count.changes_left_out), (3, 1));
-    let folder = place.bank("f");
+    let folder = folders.bank("f");
     let kept_of = |all: &[GraphChange]| kept(all).into_iter().take(3).collect::<Vec<_>>();
     let in_folder = changes(&folder, &alice).await;
     assert_eq!((in_folder.len(), kept_of(&in_folder)), (3, kept_of(&all)));
-    assert_eq!(graph_of(&bank, &alice).await, graph_in(&place, "f").await);
+    assert_eq!(graph_of(&bank, &alice).await, graph_in(&folders, "f").await);
     let carol = bench.tenant("carol", "b").await;
-    let imported = place.import("f", &bank, &carol, Onto::Empty).await.unwrap();
+    let imported = folders.import("f", &bank, &carol, ExistingContentPolicy::Empty).await.unwrap();
     assert_eq!(imported.history.changes, 3);
     assert_eq!(kept_of(&changes(&bank, &carol).await), kept_of(&all));
     assert_eq!(graph_of(&bank, &alice).await, graph_of(&bank, &carol).await);
@@ -251,14 +251,15 @@ async fn import_only(
     caller: &Caller,
     history: &GraphHistory,
 ) -> Result<Imported, TransferError> {
-    let mut import = bank.begin_import(caller, Onto::Empty, OperatorAction::Imported, None).await?;
+    let mut import =
+        bank.begin_import(caller, ExistingContentPolicy::Empty, OperatorAction::Imported, None).await?;
     import.put_graph_history(history).await?;
     import.commit().await
 }
 
 #[tokio::test]
 async fn a_change_of_the_future_becomes_one_of_today_and_a_malformed_history_is_refused_as_a_whole() {
-    let (bench, _place) = (Bench::new().await, Place::new());
+    let (bench, _place) = (Bench::new().await, TransferFolders::new());
     let (bank, alice) = (bench.bank(), bench.tenant("alice", "a").await);
     entity(&bank, &alice, "Api", json!({"a": 1})).await;
     entity(&bank, &alice, "Api", json!({"a": 2})).await;
@@ -321,29 +322,30 @@ async fn a_change_of_the_future_becomes_one_of_today_and_a_malformed_history_is_
 
 #[tokio::test]
 async fn a_history_of_the_graph_beyond_the_quota_is_refused_and_nothing_is_stored() {
-    let (bench, place) = (Bench::new().await, Place::new());
+    let (bench, folders) = (Bench::new().await, TransferFolders::new());
     let (bank, alice) = (bench.bank(), bench.tenant("alice", "a").await);
     for number in 0..20 {
         entity(&bank, &alice, "Api", json!({"a": "x".repeat(10_000 + number)})).await;
     }
-    place.export(&bank, &alice, "f").await;
+    folders.export(&bank, &alice, "f").await;
     let carol = bench.tenant("carol", "b").await;
     bench.test.psql(&format!(
         "INSERT INTO app.stored_bytes (project_id, slot, kind, bytes) VALUES ('{}', -1, 'quota', 100000)",
         carol.project.0
     ));
-    let refused = place.import("f", &bank, &carol, Onto::Empty).await.unwrap_err().to_string();
+    let refused =
+        folders.import("f", &bank, &carol, ExistingContentPolicy::Empty).await.unwrap_err().to_string();
     assert!(refused.contains("--no-history") && refused.contains("100000"), "{refused}");
     assert_eq!((changes(&bank, &carol).await, graph_of(&bank, &carol).await), (vec![], vec![]));
 }
 
 #[tokio::test]
 async fn lines_of_a_log_that_claim_to_be_imported_are_read_as_lines_of_a_log() {
-    let (bench, place) = (Bench::new().await, Place::new());
-    std::fs::create_dir_all(place.project("f").join("memory-bank")).unwrap();
-    let (folder, alice) = (place.bank("f"), Caller::local("alice"));
+    let (bench, folders) = (Bench::new().await, TransferFolders::new());
+    std::fs::create_dir_all(folders.project("f").join("memory-bank")).unwrap();
+    let (folder, alice) = (folders.bank("f"), Caller::local("alice"));
     entity(&folder, &alice, "Api", json!({"a": 1})).await;
-    let log = place.project("f").join("memory-bank/graph/graph.jsonl");
+    let log = folders.project("f").join("memory-bank/graph/graph.jsonl");
     let planted = std::fs::read_to_string(&log).unwrap().replace("\"user\"", "\"number\":0,\"user\"");
     let again = planted
         .lines()
@@ -360,22 +362,22 @@ async fn lines_of_a_log_that_claim_to_be_imported_are_read_as_lines_of_a_log() {
         folder.compact(&alice).await.unwrap();
     }
     let carol = bench.tenant("carol", "b").await;
-    place.import("f", &bench.bank(), &carol, Onto::Empty).await.unwrap();
+    folders.import("f", &bench.bank(), &carol, ExistingContentPolicy::Empty).await.unwrap();
     assert_eq!(changes(&bench.bank(), &carol).await.len(), 2);
 }
 
 #[tokio::test]
 async fn an_entity_is_erased_from_an_imported_history_and_the_others_keep_their_numbers() {
-    let (bench, place) = (Bench::new().await, Place::new());
+    let (bench, folders) = (Bench::new().await, TransferFolders::new());
     let (bank, alice) = (bench.bank(), bench.tenant("alice", "a").await);
     entity(&bank, &alice, "Api", json!({"password": "hunter2-secret"})).await;
     entity(&bank, &alice, "Other", json!({"a": 1})).await;
     entity(&bank, &alice, "Api", json!({"password": null})).await;
     entity(&bank, &alice, "Other", json!({"a": 2})).await;
-    place.export(&bank, &alice, "f").await;
+    folders.export(&bank, &alice, "f").await;
     let carol = bench.tenant("carol", "b").await;
-    place.import("f", &bank, &carol, Onto::Empty).await.unwrap();
-    let (folder, local) = (place.bank("f"), Caller::local("alice"));
+    folders.import("f", &bank, &carol, ExistingContentPolicy::Empty).await.unwrap();
+    let (folder, local) = (folders.bank("f"), Caller::local("alice"));
     for (bank, owner) in [(&bank as &dyn Bank, &carol), (&folder as &dyn Bank, &local)] {
         assert_eq!(bank.erase_entity(owner, &EntityRef("Api".into())).await.unwrap(), 2);
         let query = GraphChangeQuery::newest(GraphSubject::Entity(EntityRef("Other".into())), 10);
@@ -383,7 +385,7 @@ async fn an_entity_is_erased_from_an_imported_history_and_the_others_keep_their_
         let numbers: Vec<(i64, bool)> = left.iter().map(|one| (one.number, one.imported)).collect();
         assert_eq!(numbers, [(4, true), (2, true)]);
     }
-    let history = place.project("f").join("memory-bank/.mbmcp/history");
+    let history = folders.project("f").join("memory-bank/.mbmcp/history");
     for file in std::fs::read_dir(history).unwrap() {
         let text = std::fs::read(file.unwrap().path()).unwrap();
         assert!(!String::from_utf8_lossy(&text).contains("hunter2-secret"));
@@ -394,16 +396,16 @@ async fn an_entity_is_erased_from_an_imported_history_and_the_others_keep_their_
 
 #[tokio::test]
 async fn imported_changes_of_different_authors_are_not_joined_when_old_ones_are_thinned() {
-    let (bench, place) = (Bench::new().await, Place::new());
+    let (bench, folders) = (Bench::new().await, TransferFolders::new());
     let (bank, alice) = (bench.bank(), bench.tenant("alice", "a").await);
     let bob = bench.member("bob", "a", Role::Editor).await;
     for (caller, value) in [(&alice, 1), (&alice, 2), (&bob, 3), (&bob, 4), (&alice, 5), (&alice, 6)] {
         entity(&bank, caller, "Api", json!({"a": value})).await;
     }
     bench.test.psql("UPDATE app.graph_history SET at = '2025-01-01T10:00:00Z'");
-    place.export(&bank, &alice, "f").await;
+    folders.export(&bank, &alice, "f").await;
     let carol = bench.tenant("carol", "b").await;
-    place.import("f", &bank, &carol, Onto::Empty).await.unwrap();
+    folders.import("f", &bank, &carol, ExistingContentPolicy::Empty).await.unwrap();
     let stays = |caller: &Caller| {
         bench.test.psql(&format!(
             "SELECT string_agg(number::text, ',' ORDER BY number) FROM app.old_graph_changes(now() - interval '30 days', NULL, NULL, \
@@ -415,7 +417,7 @@ async fn imported_changes_of_different_authors_are_not_joined_when_old_ones_are_
     assert_eq!(stays(&carol), stays(&alice));
 }
 
-/// Makes so many changes of an entity by SQL, each with an attribute of so many bytes.
+/// Makes changes of an entity by SQL, each with a long attribute.
 fn change_often(bench: &Bench, project: &Caller, changes: usize, bytes: usize) {
     bench.test.psql(&format!(
         "DO $$ BEGIN FOR one IN 1..{changes} LOOP UPDATE graph_entities SET attrs = \
@@ -426,36 +428,36 @@ fn change_often(bench: &Bench, project: &Caller, changes: usize, bytes: usize) {
 
 #[tokio::test]
 async fn a_long_history_of_the_graph_is_carried_in_pages() {
-    let (bench, place) = (Bench::new().await, Place::new());
+    let (bench, folders) = (Bench::new().await, TransferFolders::new());
     let (bank, alice) = (bench.bank(), bench.tenant("alice", "a").await);
     entity(&bank, &alice, "Api", json!({})).await;
     change_often(&bench, &alice, 4500, 1500);
-    let count = place.export(&bank, &alice, "f").await;
+    let count = folders.export(&bank, &alice, "f").await;
     assert_eq!((count.changes, count.changes_left_out), (4501, 0));
     let carol = bench.tenant("carol", "b").await;
-    place.import("f", &bank, &carol, Onto::Empty).await.unwrap();
+    folders.import("f", &bank, &carol, ExistingContentPolicy::Empty).await.unwrap();
     let all = changes(&bank, &alice).await;
     assert_eq!(all.len(), 4501);
-    assert_eq!(kept(&all), kept(&changes(&place.bank("f"), &alice).await));
+    assert_eq!(kept(&all), kept(&changes(&folders.bank("f"), &alice).await));
     assert_eq!(kept(&all), kept(&changes(&bank, &carol).await));
 }
 
 #[tokio::test]
 async fn the_oldest_changes_of_the_graph_beyond_the_bound_are_left_out_and_counted() {
-    let (bench, place) = (Bench::new().await, Place::new());
+    let (bench, folders) = (Bench::new().await, TransferFolders::new());
     let (bank, alice) = (bench.bank(), bench.tenant("alice", "a").await);
     entity(&bank, &alice, "Api", json!({})).await;
     change_often(&bench, &alice, 40, 1_000_000);
-    let count = place.export(&bank, &alice, "f").await;
+    let count = folders.export(&bank, &alice, "f").await;
     assert_eq!(count.changes + count.changes_left_out, 41);
     assert!(count.changes > 25 && count.changes_left_out > 5, "{count:?}");
     let newest = |all: &[GraphChange]| kept(all).into_iter().take(count.changes).collect::<Vec<_>>();
     let all = changes(&bank, &alice).await;
-    let in_folder = changes(&place.bank("f"), &alice).await;
+    let in_folder = changes(&folders.bank("f"), &alice).await;
     assert_eq!(in_folder.len(), count.changes);
     assert!(newest(&all) == newest(&in_folder));
     let carol = bench.tenant("carol", "b").await;
-    let imported = place.import("f", &bank, &carol, Onto::Empty).await.unwrap();
+    let imported = folders.import("f", &bank, &carol, ExistingContentPolicy::Empty).await.unwrap();
     assert_eq!(imported.history.changes, count.changes);
     assert!(newest(&all) == newest(&changes(&bank, &carol).await));
 }

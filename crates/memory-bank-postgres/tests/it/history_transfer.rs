@@ -14,7 +14,7 @@ use memory_bank_core::clock::{Clock, SystemClock, SystemEntropy};
 use memory_bank_core::history::{ChainQuery, ChangeContext, Subject, Version, VersionKind, VersionQuery};
 use memory_bank_core::limits;
 use memory_bank_core::store::{Bank, DocumentStore, Drafts, NoSink, ReadOutcome, UndoRequest, undo};
-use memory_bank_core::transfer::{HistoryCount, Onto};
+use memory_bank_core::transfer::{ExistingContentPolicy, HistoryCount};
 use memory_bank_folder::{Deps, FolderBank, FolderSource, FolderTarget, StateFolder};
 use memory_bank_postgres::{Imported, OperatorAction, PostgresBank, TransferError};
 use tempfile::TempDir;
@@ -23,12 +23,12 @@ use uuid::Uuid;
 use crate::support::{Bench, path};
 
 /// Folders for one test, and the state of the user who transfers.
-pub(crate) struct Place {
+pub(crate) struct TransferFolders {
     folder: TempDir,
     state: StateFolder,
 }
 
-impl Place {
+impl TransferFolders {
     pub(crate) fn new() -> Self {
         let folder = TempDir::new().unwrap();
         let state = StateFolder::new(folder.path().join("state"));
@@ -73,7 +73,7 @@ impl Place {
         name: &str,
         bank: &PostgresBank,
         caller: &Caller,
-        onto: Onto,
+        onto: ExistingContentPolicy,
     ) -> Result<Imported, TransferError> {
         let read_at = SystemClock.now();
         let source = FolderSource::open(&self.project(name), "memory-bank", false).unwrap();
@@ -227,7 +227,7 @@ async fn readable(
 
 #[tokio::test]
 async fn a_history_whose_oldest_or_middle_versions_are_gone_is_carried_with_what_can_be_read() {
-    let (bench, place) = (Bench::new().await, Place::new());
+    let (bench, folders) = (Bench::new().await, TransferFolders::new());
     let (bank, alice) = (bench.bank(), bench.tenant("alice", "a").await);
     for name in ["purged.md", "gap.md"] {
         for number in 1..=12 {
@@ -238,16 +238,16 @@ async fn a_history_whose_oldest_or_middle_versions_are_gone_is_carried_with_what
     }
     bench.test.psql("DELETE FROM app.document_versions WHERE path = 'purged.md' AND version <= 3");
     bench.test.psql("DELETE FROM app.document_versions WHERE path = 'gap.md' AND version = 7");
-    place.export(&bank, &alice, "f").await;
+    folders.export(&bank, &alice, "f").await;
     let carol = bench.tenant("carol", "b").await;
-    place.import("f", &bank, &carol, Onto::Empty).await.unwrap();
-    place.export(&bank, &carol, "g").await;
+    folders.import("f", &bank, &carol, ExistingContentPolicy::Empty).await.unwrap();
+    folders.export(&bank, &carol, "g").await;
     for name in ["purged.md", "gap.md"] {
         let before = readable(&bank, &alice, name).await;
         let texts = before.iter().filter(|(_, _, _, text)| text.is_some()).count();
         assert!(texts >= 5, "{name}: {before:?}");
         for folder in ["f", "g"] {
-            assert_eq!(readable(&place.bank(folder), &alice, name).await, before, "{name} in {folder}");
+            assert_eq!(readable(&folders.bank(folder), &alice, name).await, before, "{name} in {folder}");
         }
         assert_eq!(readable(&bank, &carol, name).await, before, "{name}");
     }
@@ -257,7 +257,7 @@ async fn a_history_whose_oldest_or_middle_versions_are_gone_is_carried_with_what
 
 #[tokio::test]
 async fn a_document_goes_on_after_an_import_and_a_namesake_owns_none_of_its_versions() {
-    let (bench, place) = (Bench::new().await, Place::new());
+    let (bench, folders) = (Bench::new().await, TransferFolders::new());
     let (bank, alice) = (bench.bank(), bench.tenant("alice", "a").await);
     let editor = bench.member("bob", "a", Role::Editor).await;
     for text in ["one\n", "one\ntwo\n"] {
@@ -265,15 +265,15 @@ async fn a_document_goes_on_after_an_import_and_a_namesake_owns_none_of_its_vers
     }
     set(&bank, &alice, "gone.md", "gone\n").await;
     delete(&bank, &alice, "gone.md").await;
-    place.export(&bank, &alice, "f").await;
+    folders.export(&bank, &alice, "f").await;
     let carol = bench.tenant("carol", "b").await;
-    place.import("f", &bank, &carol, Onto::Empty).await.unwrap();
+    folders.import("f", &bank, &carol, ExistingContentPolicy::Empty).await.unwrap();
     let bob = bench.member("bob", "b", Role::Editor).await;
     // An editor of the same name may take back none of them.
     let request = UndoRequest { by: Some("bob".to_owned()), ..UndoRequest::default() };
     let report = undo(&bank, &bob, &request).await.unwrap();
     assert_eq!((report.undone.len(), report.of_others), (0, 2));
-    for (bank, caller) in [(&bank as &dyn Bank, &carol), (&place.bank("f") as &dyn Bank, &alice)] {
+    for (bank, caller) in [(&bank as &dyn Bank, &carol), (&folders.bank("f") as &dyn Bank, &alice)] {
         set(bank, caller, "notes.md", "one\ntwo\nthree\n").await;
         set(bank, caller, "gone.md", "again\n").await;
         let all = versions(bank, caller).await;
@@ -290,13 +290,13 @@ async fn a_document_goes_on_after_an_import_and_a_namesake_owns_none_of_its_vers
 
 #[tokio::test]
 async fn what_a_namesake_took_back_is_none_of_what_an_import_brought() {
-    let (bench, place) = (Bench::new().await, Place::new());
+    let (bench, folders) = (Bench::new().await, TransferFolders::new());
     let (bank, alice) = (bench.bank(), bench.tenant("alice", "a").await);
     let editor = bench.member("bob", "a", Role::Editor).await;
     set(&bank, &editor, "notes.md", "one\n").await;
-    place.export(&bank, &alice, "f").await;
+    folders.export(&bank, &alice, "f").await;
     let carol = bench.tenant("carol", "b").await;
-    place.import("f", &bank, &carol, Onto::Empty).await.unwrap();
+    folders.import("f", &bank, &carol, ExistingContentPolicy::Empty).await.unwrap();
     let bob = bench.member("bob", "b", Role::Editor).await;
     set(&bank, &bob, "notes.md", "one\ntwo\n").await;
     undo_of(&bank, &bob, "bob").await;
@@ -308,15 +308,15 @@ async fn what_a_namesake_took_back_is_none_of_what_an_import_brought() {
 
 #[tokio::test]
 async fn a_document_of_the_project_keeps_its_own_history() {
-    let (bench, place) = (Bench::new().await, Place::new());
+    let (bench, folders) = (Bench::new().await, TransferFolders::new());
     let (bank, alice) = (bench.bank(), bench.tenant("alice", "a").await);
     for (name, text) in [("notes.md", "one\n"), ("notes.md", "two\n"), ("other.md", "new\n")] {
         set(&bank, &alice, name, text).await;
     }
-    place.export(&bank, &alice, "f").await;
+    folders.export(&bank, &alice, "f").await;
     let carol = bench.tenant("carol", "b").await;
     set(&bank, &carol, "notes.md", "hers\n").await;
-    let imported = place.import("f", &bank, &carol, Onto::Merge).await.unwrap();
+    let imported = folders.import("f", &bank, &carol, ExistingContentPolicy::Merge).await.unwrap();
     assert_eq!(imported.history, HistoryCount { versions: 1, left_out: 2, ..HistoryCount::default() });
     let kinds: Vec<(i64, VersionKind, bool)> = versions(&bank, &carol)
         .await
@@ -330,23 +330,23 @@ async fn a_document_of_the_project_keeps_its_own_history() {
     assert_eq!(texts(&bank, &carol).await.len(), 3);
     // An import that replaces removes no version either.
     set(&bank, &carol, "third.md", "hers\n").await;
-    place.import("f", &bank, &carol, Onto::Replace).await.unwrap();
+    folders.import("f", &bank, &carol, ExistingContentPolicy::Replace).await.unwrap();
     assert_eq!(versions(&bank, &carol).await.len(), 5);
 }
 
 #[tokio::test]
 async fn foreign_versions_stay_foreign_and_changes_from_outside_are_noticed() {
-    let (bench, place) = (Bench::new().await, Place::new());
+    let (bench, folders) = (Bench::new().await, TransferFolders::new());
     let (bank, owner) = (bench.bank(), Caller::local("alice"));
-    let files = place.project("f").join("memory-bank");
+    let files = folders.project("f").join("memory-bank");
     std::fs::create_dir_all(&files).unwrap();
     for (name, text) in [("a.md", "one\n"), ("a.md", "two\n"), ("b.md", "b\n")] {
-        set(&place.bank("f"), &owner, name, text).await;
+        set(&folders.bank("f"), &owner, name, text).await;
     }
     std::fs::write(files.join("a.md"), "three, by hand\n").unwrap();
     std::fs::remove_file(files.join("b.md")).unwrap();
     let carol = bench.tenant("carol", "b").await;
-    place.import("f", &bank, &carol, Onto::Empty).await.unwrap();
+    folders.import("f", &bank, &carol, ExistingContentPolicy::Empty).await.unwrap();
     let kinds = |versions: Vec<Version>| {
         let mut kinds: Vec<_> = versions
             .into_iter()
@@ -370,12 +370,12 @@ async fn foreign_versions_stay_foreign_and_changes_from_outside_are_noticed() {
     assert_eq!(all.values().flatten().count(), 4);
 
     // Under another state folder the same files are foreign, and stay so.
-    let stranger = Place { state: StateFolder::new(place.project("other state")), ..place };
+    let stranger = TransferFolders { state: StateFolder::new(folders.project("other state")), ..folders };
     let dora = bench.tenant("dora", "c").await;
-    stranger.import("f", &bank, &dora, Onto::Empty).await.unwrap();
+    stranger.import("f", &bank, &dora, ExistingContentPolicy::Empty).await.unwrap();
     stranger.export(&bank, &dora, "g").await;
     let erik = bench.tenant("erik", "d").await;
-    stranger.import("g", &bank, &erik, Onto::Empty).await.unwrap();
+    stranger.import("g", &bank, &erik, ExistingContentPolicy::Empty).await.unwrap();
     for (bank, caller) in
         [(&bank as &dyn Bank, &dora), (&stranger.bank("g") as &dyn Bank, &dora), (&bank as &dyn Bank, &erik)]
     {
@@ -389,15 +389,15 @@ async fn foreign_versions_stay_foreign_and_changes_from_outside_are_noticed() {
 
 #[tokio::test]
 async fn a_history_beyond_the_bounds_is_refused_or_its_oldest_versions_are_left_out_and_counted() {
-    let (bench, place) = (Bench::new().await, Place::new());
+    let (bench, folders) = (Bench::new().await, TransferFolders::new());
     let (bank, alice) = (bench.bank(), bench.tenant("alice", "a").await);
     for number in 0..40 {
         set(&bank, &alice, "large.md", &format!("{number:07} ").repeat(120_000)).await;
     }
-    let count = place.export(&bank, &alice, "f").await;
+    let count = folders.export(&bank, &alice, "f").await;
     assert!(count.versions > 10 && count.left_out > 0, "{count:?}");
     assert_eq!(count.versions + count.left_out, 40);
-    let folder = place.bank("f");
+    let folder = folders.bank("f");
     let all = readable(&folder, &alice, "large.md").await;
     for (number, _, _, text) in &all {
         assert_eq!(text.as_deref(), Some(format!("{:07} ", number - 1).repeat(120_000).as_str()), "{number}");
@@ -409,22 +409,26 @@ async fn a_history_beyond_the_bounds_is_refused_or_its_oldest_versions_are_left_
         "INSERT INTO app.stored_bytes (project_id, slot, kind, bytes) VALUES ('{}', -1, 'quota', 5000000)",
         carol.project.0
     ));
-    let refused = place.import("f", &bank, &carol, Onto::Empty).await.unwrap_err().to_string();
+    let refused =
+        folders.import("f", &bank, &carol, ExistingContentPolicy::Empty).await.unwrap_err().to_string();
     assert!(refused.contains("--no-history") && refused.contains("5000000"), "{refused}");
     assert_eq!((versions(&bank, &carol).await.len(), documents(&bank, &carol).await.len()), (0, 0));
 }
 
 #[tokio::test]
 async fn a_version_of_the_future_becomes_one_of_today() {
-    let (bench, place) = (Bench::new().await, Place::new());
+    let (bench, folders) = (Bench::new().await, TransferFolders::new());
     let (bank, alice) = (bench.bank(), bench.tenant("alice", "a").await);
     set(&bank, &alice, "notes.md", "one\n").await;
     bench.test.psql("UPDATE app.document_versions SET at = at + interval '300 days'");
-    place.export(&bank, &alice, "f").await;
+    folders.export(&bank, &alice, "f").await;
     // The files are dated later than they are read.
     let carol = bench.tenant("carol", "b").await;
     let now = SystemClock.now();
-    let mut import = bank.begin_import(&carol, Onto::Empty, OperatorAction::Imported, None).await.unwrap();
+    let mut import = bank
+        .begin_import(&carol, ExistingContentPolicy::Empty, OperatorAction::Imported, None)
+        .await
+        .unwrap();
     let mut export = bank.begin_export(&alice).await.unwrap();
     for document in export.history().await.unwrap() {
         import.put_history(&export.history_of(document).await.unwrap()).await.unwrap();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use memory_bank_core::clock::{SystemClock, SystemEntropy};
 use memory_bank_core::store::NoSink;
 use memory_bank_postgres::{CertificateCheck, Database, DatabaseOptions, Deps, TrustOptions};
-use memory_bank_test_postgres::OwnServer;
+use memory_bank_test_postgres::DedicatedServer;
 
 /// A chain with an authority in between, a foreign authority, and roles that come in one way only.
 const CERTIFICATES: &str = r#"
@@ -42,12 +42,12 @@ fn with_certificate(certificate: &str, key: &str) -> String {
 }
 
 struct Servers {
-    server: OwnServer,
+    server: DedicatedServer,
 }
 
 impl Servers {
     fn start() -> Self {
-        let server = OwnServer::start();
+        let server = DedicatedServer::start();
         server.query("CREATE ROLE tls_only LOGIN; CREATE ROLE plain_only LOGIN; CREATE ROLE either LOGIN");
         server.rearrange(CERTIFICATES);
         server.rearrange(&with_certificate("chain", "server"));

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use memory_bank_postgres::{MIGRATIONS, MigrateError, script_text};
-use memory_bank_test_postgres::{GUIDE_ROLLBACK, MIGRATOR, OwnServer, SERVER, SUPABASE, TestDatabase};
+use memory_bank_test_postgres::{DedicatedServer, GUIDE_ROLLBACK, MIGRATOR, SERVER, SUPABASE, TestDatabase};
 use tokio_postgres::NoTls;
 
 use crate::support::{Bench, read, write};
@@ -274,7 +274,7 @@ const NAMELESS: &str = "FROM pg_shdepend WHERE classid = 'pg_database'::regclass
 #[tokio::test]
 async fn the_rollback_script_waits_for_a_database_being_dropped() {
     let bench = Bench::new().await;
-    let server = OwnServer::start();
+    let server = DedicatedServer::start();
     let url = server.url_of(MIGRATOR);
     bench.open(&url, 1).migrate().await.unwrap();
     server.query(

@@ -4,11 +4,11 @@ use memory_bank_core::caller::Caller;
 use memory_bank_core::graph::history::{GraphChange, Origin};
 use memory_bank_core::history::{Subject, VersionKind, VersionQuery};
 use memory_bank_core::store::{Bank, DocumentStore as _, Drafts, EntityRef, GraphHistoryStore as _};
-use memory_bank_core::transfer::Onto;
+use memory_bank_core::transfer::ExistingContentPolicy;
 use serde_json::json;
 
 use crate::graph_history_transfer::{changes, entity};
-use crate::history_transfer::Place;
+use crate::history_transfer::TransferFolders;
 use crate::support::{Bench, path};
 
 fn facts(changes: &[GraphChange]) -> Vec<(i64, Origin, Option<&str>, Option<&str>)> {
@@ -32,10 +32,10 @@ async fn versions(bank: &dyn Bank, caller: &Caller) -> Vec<(i64, VersionKind, Op
 
 #[tokio::test]
 async fn changes_from_outside_stay_such_through_a_database_and_back() {
-    let (bench, place) = (Bench::new().await, Place::new());
-    let memory_bank = place.project("f").join("memory-bank");
+    let (bench, folders) = (Bench::new().await, TransferFolders::new());
+    let memory_bank = folders.project("f").join("memory-bank");
     std::fs::create_dir_all(&memory_bank).unwrap();
-    let (folder, alice) = (place.bank("f"), Caller::local("alice"));
+    let (folder, alice) = (folders.bank("f"), Caller::local("alice"));
     entity(&folder, &alice, "Api", json!({"a": 1})).await;
     let name = path("a.md");
     let mut editor = |drafts: &mut Drafts| drafts.set(&name, "one\n".to_owned());
@@ -60,7 +60,7 @@ async fn changes_from_outside_stay_such_through_a_database_and_back() {
     assert_eq!(versions(&folder, &alice).await, text);
 
     let carol = bench.tenant("carol", "b").await;
-    place.import("f", &bench.bank(), &carol, Onto::Empty).await.unwrap();
+    folders.import("f", &bench.bank(), &carol, ExistingContentPolicy::Empty).await.unwrap();
     let stored = bench.bank();
     assert_eq!(facts(&changes(&stored, &carol).await), expected);
     assert_eq!(versions(&stored, &carol).await, text);
@@ -68,16 +68,16 @@ async fn changes_from_outside_stay_such_through_a_database_and_back() {
     for (number, origin) in [(1, Origin::Own), (2, Origin::Outside), (3, Origin::Own)] {
         assert_eq!(stored.entity_chain(&carol, &api, number).await.unwrap().origin, origin);
     }
-    place.export(&bench.bank(), &carol, "g").await;
-    let (back, again) = (place.bank("g"), changes(&place.bank("g"), &alice).await);
+    folders.export(&bench.bank(), &carol, "g").await;
+    let (back, again) = (folders.bank("g"), changes(&folders.bank("g"), &alice).await);
     assert_eq!(facts(&again), expected);
     assert_eq!(versions(&back, &alice).await, text);
     for (number, origin) in [(1, Origin::Own), (2, Origin::Outside)] {
         assert_eq!(back.entity_chain(&alice, &api, number).await.unwrap().origin, origin);
     }
     // Without the seal of this user nothing is known of them.
-    std::fs::remove_dir_all(place.project("state")).unwrap();
-    let foreign = changes(&place.bank("g"), &alice).await;
+    std::fs::remove_dir_all(folders.project("state")).unwrap();
+    let foreign = changes(&folders.bank("g"), &alice).await;
     assert!(
         foreign.iter().all(|change| change.origin == Origin::Foreign && change.tool.is_none()),
         "{foreign:?}"

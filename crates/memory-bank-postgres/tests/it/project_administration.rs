@@ -27,7 +27,7 @@ async fn holder(bench: &Bench, sql: &str) -> Client {
     client
 }
 
-/// Waits until so many statements wait for a lock; a task that ends instead does not wait for it.
+/// Waits until a number of statements wait for a lock; a task that ends instead does not wait for it.
 async fn until_waiting<T>(holder: &Client, number: i64, task: &JoinHandle<T>) {
     let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
     while holder.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) < number && !task.is_finished() {

@@ -35,7 +35,7 @@ fn session(caller: &Caller) -> SessionRecord {
     }
 }
 
-/// So many sessions in a project, with any key.
+/// The number of sessions in a project, with any key.
 fn limits(per_project: usize) -> SessionLimits {
     SessionLimits { per_project, per_key: 1000, idle_before: now() - 1.hour() }
 }

@@ -134,7 +134,7 @@ async fn everything_works_through_a_session_pooler() {
     let alice = bench.tenant("alice", "demo").await;
     let pooler = PgBouncer::start(&bench.test, "session");
     let database = bench.open(&pooler.url_of(&bench.test, SERVER), 4);
-    assert_eq!(database.pooling().await.unwrap(), Pooling::Kept);
+    assert_eq!(database.pooling().await.unwrap(), Pooling::Session);
     database.prove_isolation().await.unwrap();
     let bank = PostgresBank::new(database, "demo".to_owned());
     write(&bank, &alice, "a.md", "through the pooler").await.unwrap();
@@ -144,7 +144,7 @@ async fn everything_works_through_a_session_pooler() {
 #[tokio::test]
 async fn a_direct_connection_keeps_its_session() {
     let bench = Bench::new().await;
-    assert_eq!(bench.database.pooling().await.unwrap(), Pooling::Kept);
+    assert_eq!(bench.database.pooling().await.unwrap(), Pooling::Session);
 }
 
 #[tokio::test]

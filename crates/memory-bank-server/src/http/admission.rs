@@ -114,8 +114,8 @@ async fn admit(
 ) -> (Verdict, Result<Authenticated, AuthError>) {
     let network = address.map(network);
     let found = match &presented {
-        Presented::Nothing => return (unkeyed(shared, network).await, Err(AuthError::Missing)),
-        Presented::Malformed => return (unkeyed(shared, network).await, Err(AuthError::Malformed)),
+        Presented::Nothing => return (admit_without_key(shared, network).await, Err(AuthError::Missing)),
+        Presented::Malformed => return (admit_without_key(shared, network).await, Err(AuthError::Malformed)),
         Presented::Key(hash) | Presented::Token(hash) => find(shared, hash, network).await,
         Presented::Outside(token) => find_outside(shared, token, network, own_url).await,
     };
@@ -124,10 +124,10 @@ async fn admit(
         Err(too_many) => return (too_many, Err(AuthError::Unknown)),
     };
     let verdict = match &found {
-        Ok(known) => keyed(shared, known, network).await,
+        Ok(known) => admit_with_key(shared, known, network).await,
         // The key can neither be accepted nor rejected.
         Err(AuthError::Unavailable(_) | AuthError::IssuerUnavailable) => Verdict::PASS,
-        Err(_) => unkeyed(shared, network).await,
+        Err(_) => admit_without_key(shared, network).await,
     };
     let is_token = !matches!(presented, Presented::Key(_));
     (verdict, found.map(|known| Authenticated { is_token, ..known }))
@@ -146,7 +146,7 @@ async fn find(
     if look_up.admitted { Ok(shared.auth.look_up(hash).await) } else { Err(look_up) }
 }
 
-/// The same for a token of the outside issuer. A known one goes the way of a key. Only a token whose signature was
+/// Finds the caller of a token of the outside issuer. A known token is treated like a key. Only a token whose signature was
 /// verified is looked up, so that forged ones do not reach the directory.
 async fn find_outside(
     shared: &Shared,
@@ -197,33 +197,36 @@ async fn count_look_up(shared: &Shared, network: Option<IpAddr>) -> Verdict {
     let unbounded = config.keyed_address_limit == 0 && config.address_limit > 0;
     let most = if unbounded { DEFAULT_LOOK_UPS } else { config.keyed_address_limit };
     let Some(address) = network.zip(limit(most)) else { return Verdict::PASS };
-    shared.guests.admit(Admission { key: None, address: Some(address), origin: Origin::Keyed }).await
+    shared.keyless_limiter.admit(Admission { key: None, address: Some(address), origin: Origin::Keyed }).await
 }
 
-async fn keyed(shared: &Shared, known: &Authenticated, network: Option<IpAddr>) -> Verdict {
+async fn admit_with_key(shared: &Shared, known: &Authenticated, network: Option<IpAddr>) -> Verdict {
     let window = network.zip(limit(shared.config.keyed_address_limit));
     count(shared, key_limit(known), window, Origin::Keyed).await
 }
 
 /// Counts a request without a valid key, in this process and for all replicas. The local count applies while Redis is
 /// down, too.
-async fn unkeyed(shared: &Shared, network: Option<IpAddr>) -> Verdict {
-    let inside = guest(shared, network).await;
+async fn admit_without_key(shared: &Shared, network: Option<IpAddr>) -> Verdict {
+    let inside = admit_without_key_locally(shared, network).await;
     if !inside.admitted {
         return inside;
     }
-    of_all_or_this(inside, count(shared, None, unkeyed_window(shared, network), Origin::Unkeyed).await)
+    global_or_local(inside, count(shared, None, unkeyed_window(shared, network), Origin::Unkeyed).await)
 }
 
 /// Counts a request without a valid key in this process only.
-async fn guest(shared: &Shared, network: Option<IpAddr>) -> Verdict {
+async fn admit_without_key_locally(shared: &Shared, network: Option<IpAddr>) -> Verdict {
     let Some(address) = unkeyed_window(shared, network) else { return Verdict::PASS };
-    shared.guests.admit(Admission { key: None, address: Some(address), origin: Origin::Unkeyed }).await
+    shared
+        .keyless_limiter
+        .admit(Admission { key: None, address: Some(address), origin: Origin::Unkeyed })
+        .await
 }
 
 /// Counts a request to a route that needs no key; returns the reply if there were too many.
-pub(crate) async fn guest_refusal(shared: &Shared, address: Option<IpAddr>) -> Option<Response> {
-    let verdict = guest(shared, address.map(network)).await;
+pub(crate) async fn refusal_without_key(shared: &Shared, address: Option<IpAddr>) -> Option<Response> {
+    let verdict = admit_without_key_locally(shared, address.map(network)).await;
     if verdict.admitted {
         return None;
     }
@@ -238,7 +241,7 @@ fn unkeyed_window(shared: &Shared, network: Option<IpAddr>) -> Option<(IpAddr, u
 }
 
 /// The count of all replicas, or of this one while Redis is down.
-fn of_all_or_this(inside: Verdict, all: Verdict) -> Verdict {
+fn global_or_local(inside: Verdict, all: Verdict) -> Verdict {
     if all.address.is_some() { all } else { inside }
 }
 

@@ -387,7 +387,7 @@ fn check_validity(
     Ok(Authenticated { caller, hash, rate_limit, counted_as, expires_at, is_token: false, is_console: false })
 }
 
-/// The same error, for another request that waited for it.
+/// A copy of the error, for another request that waited for it.
 fn copy_of(error: &StoreError) -> StoreError {
     match error {
         StoreError::Unreachable(detail) => StoreError::Unreachable(detail.clone()),

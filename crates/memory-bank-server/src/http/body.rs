@@ -21,7 +21,7 @@ pub(crate) async fn read(body: Body) -> Result<Bytes, Response> {
     read_within(body, BODY_BYTES).await
 }
 
-/// Reads a body of at most so many bytes. Its memory is reserved first, until the reservation is dropped.
+/// Reads a body within a bound. Its memory is reserved first, until the reservation is dropped.
 pub(crate) async fn read_reserved(
     shared: &Shared,
     holder: Holder,
@@ -61,7 +61,7 @@ fn memory_within(body: &Body, most: usize) -> usize {
     length.unwrap_or(most).min(most).saturating_mul(2)
 }
 
-/// Reads a body that is a JSON object of at most so many bytes, in memory that is reserved first; none if it is empty.
+/// Reads a body that is a JSON object within a bound, in memory that is reserved first; none if it is empty.
 pub(crate) async fn read_object_reserved<T: DeserializeOwned>(
     shared: &Shared,
     holder: Holder,

@@ -62,7 +62,7 @@ pub(crate) enum Full {
 }
 
 impl ConnectionRegistry {
-    /// `capacity` slots, and so many per address.
+    /// Creates `capacity` slots, of which one address may use `per_address`.
     pub(crate) fn new(capacity: usize, per_address: usize) -> Arc<Self> {
         Arc::new(Self { capacity, per_address, state: Mutex::default() })
     }
@@ -111,7 +111,7 @@ impl ConnectionSlot {
 }
 
 impl State {
-    /// Closes up to so many idle connections: first those without any request, then the longest idle ones. They end
+    /// Closes up to `count` idle connections: first those without any request, then the longest idle ones. They end
     /// shortly, so they are not counted any more.
     fn make_room(&mut self, count: usize, now: Instant) {
         if self.none_idle_since.is_some_and(|at| now.duration_since(at) < SEARCH_PAUSE) {
@@ -126,7 +126,7 @@ impl State {
         }
     }
 
-    /// The same for one connection of an address.
+    /// Closes one idle connection of an address, in the order of [`Self::make_room`].
     fn make_room_of(&mut self, address: IpAddr, now: Instant) {
         let of_address = self.of_address.get(&address).into_iter().flatten();
         let longest = of_address.filter_map(|number| self.open.get(number)?.idle(*number, now)).min();

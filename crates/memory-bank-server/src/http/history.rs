@@ -1,8 +1,8 @@
 //! `/api/history`: the former versions of documents and entities of the key's project, for programs without MCP.
 
-mod beside;
 pub(crate) mod bodies;
 pub(crate) mod entity;
+mod graph_change_details;
 pub(crate) mod merged;
 pub(crate) mod proposals;
 
@@ -12,7 +12,7 @@ use axum::response::Response;
 use jiff::Timestamp;
 use memory_bank_core::caller::Caller;
 use memory_bank_core::document::{DocumentPath, unified_diff_within};
-use memory_bank_core::history::{Subject, VersionPlace, VersionQuery, VersionText, moment};
+use memory_bank_core::history::{Subject, VersionPosition, VersionQuery, VersionText, moment};
 use memory_bank_core::limits;
 use memory_bank_core::store::{Bank, HISTORY_IS_OFF, HistoryError, ReadOutcome};
 use memory_bank_core::unicode::has_null;
@@ -23,7 +23,7 @@ use self::bodies::{
     VersionList, VersionView, VersionWithText,
 };
 use crate::http::reply::Failure;
-use crate::http::rest_request::{Asked, Refusal, RestRequest, decoded, encoded};
+use crate::http::rest_request::{QueryParameters, Refusal, RestRequest, decoded, encoded};
 
 /// The bytes of a list.
 const LIST_BYTES: usize = 256 * 1024;
@@ -37,7 +37,10 @@ const DIFF_CHARS: usize = limits::REPLY_BYTES;
     (status = 401, body = Failure), (status = 403, body = Failure),
     (status = 404, body = Failure, description = "there is no such document, entity or page"),
     (status = 429, body = Failure), (status = 503, body = Failure)))]
-pub(crate) async fn list(request: RestRequest, Asked(query): Asked<ListVersions>) -> Response {
+pub(crate) async fn list(
+    request: RestRequest,
+    QueryParameters(query): QueryParameters<ListVersions>,
+) -> Response {
     let bytes = match (&query.entity, query.include_graph) {
         (Some(_), _) => entity::list_bytes(query.limit()),
         (None, true) => LIST_BYTES + entity::list_bytes(query.limit()),
@@ -53,7 +56,10 @@ pub(crate) async fn list(request: RestRequest, Asked(query): Asked<ListVersions>
     (status = 401, body = Failure), (status = 403, body = Failure),
     (status = 404, body = Failure, description = "there is no such document, entity or version"),
     (status = 429, body = Failure), (status = 503, body = Failure)))]
-pub(crate) async fn show(request: RestRequest, Asked(query): Asked<ShowVersion>) -> Response {
+pub(crate) async fn show(
+    request: RestRequest,
+    QueryParameters(query): QueryParameters<ShowVersion>,
+) -> Response {
     request.answer(bytes_for(query.entity.as_ref()), text_of(&request, query)).await
 }
 
@@ -64,7 +70,10 @@ pub(crate) async fn show(request: RestRequest, Asked(query): Asked<ShowVersion>)
     (status = 401, body = Failure), (status = 403, body = Failure),
     (status = 404, body = Failure, description = "there is no such document, entity or version"),
     (status = 429, body = Failure), (status = 503, body = Failure)))]
-pub(crate) async fn diff(request: RestRequest, Asked(query): Asked<DiffVersions>) -> Response {
+pub(crate) async fn diff(
+    request: RestRequest,
+    QueryParameters(query): QueryParameters<DiffVersions>,
+) -> Response {
     request.answer(bytes_for(query.entity.as_ref()), diff_of(&request, query)).await
 }
 
@@ -136,7 +145,7 @@ async fn list_of(request: &RestRequest, query: ListVersions) -> Result<VersionLi
         since,
         until,
         by,
-        after: query.cursor.as_deref().map(decoded::<VersionPlace>).transpose()?,
+        after: query.cursor.as_deref().map(decoded::<VersionPosition>).transpose()?,
         limit,
     };
     let page =

@@ -38,7 +38,7 @@ pub(crate) struct OriginPolicy {
     any_host: bool,
     /// Whether a valid key admits an unknown host.
     key_opens_any_host: bool,
-    public_origin: Option<Place>,
+    public_origin: Option<WebOrigin>,
     origins: Vec<Listed>,
     any_origin: bool,
     trusted_hops: usize,
@@ -111,13 +111,13 @@ impl Entry {
 
 /// A web origin: scheme, host and port. All three are compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct WebOrigin {
     scheme: Scheme,
     host: String,
     port: u16,
 }
 
-impl Place {
+impl WebOrigin {
     fn new(scheme: Scheme, entry: &Entry) -> Self {
         Self { scheme, host: entry.host.clone(), port: entry.port.unwrap_or(scheme.port()) }
     }
@@ -145,7 +145,7 @@ impl Place {
 }
 
 /// As a browser writes an origin: in lower case, without the default port.
-impl fmt::Display for Place {
+impl fmt::Display for WebOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.is_https() { "https" } else { "http" };
         if self.host.contains(':') {
@@ -160,14 +160,14 @@ impl fmt::Display for Place {
 /// An allowed origin. One with another scheme, such as a browser extension, is compared as text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Listed {
-    Place(Place),
+    Origin(WebOrigin),
     Text(String),
 }
 
 impl Listed {
     fn parse(origin: &str) -> Self {
         let text = origin.trim().trim_end_matches('/').to_ascii_lowercase();
-        Place::parse(&text).map_or(Self::Text(text), Self::Place)
+        WebOrigin::parse(&text).map_or(Self::Text(text), Self::Origin)
     }
 }
 
@@ -179,7 +179,7 @@ impl OriginPolicy {
             hosts =
                 ["localhost", "127.0.0.1", "[::1]"].iter().filter_map(|host| Entry::parse(host)).collect();
         }
-        let public_origin = config.public_url.as_deref().and_then(Place::parse);
+        let public_origin = config.public_url.as_deref().and_then(WebOrigin::parse);
         let public_host = config.public_url.as_deref().and_then(|url| url.split_once("://"));
         hosts.extend(public_host.and_then(|(_, host)| Entry::parse(host)));
         Self {
@@ -208,7 +208,7 @@ impl OriginPolicy {
             (Some(origin), None) => origin.to_str().map_err(|_| Refused::Origin)?,
             (Some(_), Some(_)) => return Err(Refused::Origin),
         };
-        let page = Place::parse(origin);
+        let page = WebOrigin::parse(origin);
         // The host of a rebound page is also the host of its requests: only the key keeps it out.
         let is_own = page.is_some() && (page == self.public_origin || (!self.any_host && page == target));
         if is_own || self.lists(origin) { Ok(admitted) } else { Err(Refused::Origin) }
@@ -217,28 +217,28 @@ impl OriginPolicy {
     /// The server's own origin, if it can be trusted: `PUBLIC_URL`, or the host of the request if `ALLOWED_HOSTS`
     /// lists it or if it is a name of this machine. Code that uses cookies or builds addresses must use this origin
     /// only, and must work without one.
-    pub(crate) fn own_origin(&self, request: &Request) -> Option<Place> {
+    pub(crate) fn own_origin(&self, request: &Request) -> Option<WebOrigin> {
         if let Some(public) = &self.public_origin {
             return Some(public.clone());
         }
         self.target(request).ok()?.filter(|target| !self.any_host && self.is_listed(target))
     }
 
-    fn knows(&self, target: &Place) -> bool {
+    fn knows(&self, target: &WebOrigin) -> bool {
         self.any_host || self.is_listed(target)
     }
 
-    fn is_listed(&self, target: &Place) -> bool {
+    fn is_listed(&self, target: &WebOrigin) -> bool {
         let is_it =
             |entry: &Entry| entry.host == target.host && entry.port.is_none_or(|port| port == target.port);
         self.hosts.iter().any(is_it)
     }
 
     /// The host that the request is addressed to; `None` without a host, as HTTP/1.0 allows.
-    fn target(&self, request: &Request) -> Result<Option<Place>, Refused> {
+    fn target(&self, request: &Request) -> Result<Option<WebOrigin>, Refused> {
         let scheme = forwarded::scheme(request.headers(), self.trusted_hops);
         let parse =
-            |text: &str| Entry::parse(text).map(|entry| Place::new(scheme, &entry)).ok_or(Refused::Host);
+            |text: &str| Entry::parse(text).map(|entry| WebOrigin::new(scheme, &entry)).ok_or(Refused::Host);
         let mut hosts = request.headers().get_all(HOST).iter();
         let header = match (hosts.next(), hosts.next()) {
             (None, _) => None,
@@ -431,8 +431,8 @@ mod tests {
             ("http://192.168.1.2:3100", "http://192.168.1.2:3100", false),
             ("https://[2001:db8::1]", "https://[2001:db8::1]", true),
         ] {
-            let place = Place::parse(origin).unwrap();
-            assert_eq!((place.to_string().as_str(), place.is_private()), (written, private));
+            let parsed = WebOrigin::parse(origin).unwrap();
+            assert_eq!((parsed.to_string().as_str(), parsed.is_private()), (written, private));
         }
     }
 
@@ -452,14 +452,14 @@ mod tests {
         let open = |hosts: &[&str], public: Option<&str>, listen: &str| {
             let mut policy = policy(hosts, &[]);
             policy.key_opens_any_host = hosts.is_empty() && !listen.parse::<IpAddr>().unwrap().is_loopback();
-            policy.public_origin = public.and_then(Place::parse);
+            policy.public_origin = public.and_then(WebOrigin::parse);
             policy
         };
         let own = |policy: &OriginPolicy, host: &str| {
             let request = Request::builder().uri("/mcp").header(HOST, host).body(Body::empty()).unwrap();
             policy.own_origin(&request)
         };
-        let is = |origin: &str| Place::parse(origin);
+        let is = |origin: &str| WebOrigin::parse(origin);
         let reachable = open(&[], None, "0.0.0.0");
         assert_eq!(outcome(&reachable, "evil.example", None), Ok(Admitted::WithKey));
         assert_eq!(own(&reachable, "evil.example"), None);

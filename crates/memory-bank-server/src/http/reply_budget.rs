@@ -70,7 +70,8 @@ pub(crate) struct Reservation {
 }
 
 impl ReplyBudget {
-    /// So many bytes for all replies, and for those of one key. A connection, which may be a proxy's and carry
+    /// Creates a budget of `total` bytes for all replies and `per_key` bytes for those of one key. A connection, which may be a
+    /// proxy's and carry
     /// several keys, gets twice as many as a key.
     pub(crate) fn new(total: usize, per_key: usize) -> Arc<Self> {
         let per_connection = per_key.saturating_mul(2);
@@ -214,7 +215,7 @@ pub(crate) fn refusal(full: NoMemory, id: Option<&Value>) -> Response {
     with_retry(reply::rpc_error(status, id, SERVER_BUSY, full.text()))
 }
 
-/// The same for a request that is not JSON-RPC.
+/// The refusal of a request that is not JSON-RPC.
 pub(crate) fn plain_refusal(full: NoMemory) -> Response {
     let status = refusal(full, None).status();
     with_retry(reply::error(status, full.text()))

@@ -62,7 +62,7 @@ pub(crate) async fn layer(State(shared): State<Arc<Shared>>, mut request: Reques
     let mut response = match refused {
         Some(refused) => {
             shared.metrics.refused(refused);
-            let refusal = match admission::guest_refusal(&shared, address).await {
+            let refusal = match admission::refusal_without_key(&shared, address).await {
                 Some(refusal) => refusal,
                 None => page.unwrap_or_else(|| reply::error(StatusCode::FORBIDDEN, refused.text())),
             };
@@ -72,7 +72,7 @@ pub(crate) async fn layer(State(shared): State<Arc<Shared>>, mut request: Reques
         None if path.starts_with("/health") || needs_key(route, &method) => {
             next.run(request).instrument(span.clone()).await
         }
-        None => match admission::guest_refusal(&shared, address).await {
+        None => match admission::refusal_without_key(&shared, address).await {
             Some(refusal) => refusal,
             None => next.run(request).instrument(span.clone()).await,
         },

@@ -147,7 +147,7 @@ impl RestRequest {
         proven.map_err(|error| Box::new(admission::unauthorized(&error)))
     }
 
-    /// The reply, for which so many bytes are reserved while it is made.
+    /// Makes the reply, with `bytes` reserved meanwhile.
     pub(crate) async fn answer<T: Serialize>(
         &self,
         bytes: usize,
@@ -156,7 +156,7 @@ impl RestRequest {
         self.answer_within(bytes, |_| work).await
     }
 
-    /// The same for work that finds out how many bytes it needs: it raises the reservation with the services that it gets.
+    /// Makes the reply by work that finds out how many bytes it needs: it raises the reservation with the services that it gets.
     pub(crate) async fn answer_within<T: Serialize, W: Future<Output = Result<T, Refusal>>>(
         &self,
         bytes: usize,
@@ -165,7 +165,7 @@ impl RestRequest {
         self.answer_to(Right::Read, bytes, work).await
     }
 
-    /// The reply to a request that changes the bank by its JSON body, with so many bytes beside those of the body. The body is
+    /// Makes the reply to a request that changes the bank by its JSON body, with `bytes` beside those of the body. The body is
     /// read only for a caller with the right.
     pub(crate) async fn answer_to_change<B: DeserializeOwned, T: Serialize, W>(
         &self,
@@ -208,7 +208,7 @@ impl RestRequest {
         self.answer_to_administrator(|_| async { work(self.administration()?).await }).await
     }
 
-    /// The same for a request with a JSON body.
+    /// Makes the reply to an owner's request with a JSON body.
     pub(crate) async fn answer_to_owner_with<B: DeserializeOwned, T: Serialize, W>(
         &self,
         body: Body,
@@ -337,16 +337,16 @@ fn encoded_body(body: &impl Serialize) -> Result<String, Refusal> {
     serde_json::to_string(body).map_err(failed)
 }
 
-/// A place in a list as a cursor.
-pub(crate) fn encoded(place: &impl Serialize) -> Result<String, Refusal> {
+/// A position in a list as a cursor.
+pub(crate) fn encoded(position: &impl Serialize) -> Result<String, Refusal> {
     let failed = |error: serde_json::Error| Refusal::Store(StoreError::Unavailable(error.to_string()));
-    serde_json::to_vec(place).map(|place| URL_SAFE_NO_PAD.encode(place)).map_err(failed)
+    serde_json::to_vec(position).map(|position| URL_SAFE_NO_PAD.encode(position)).map_err(failed)
 }
 
 pub(crate) fn decoded<P: DeserializeOwned>(cursor: &str) -> Result<P, Refusal> {
     let decoded = URL_SAFE_NO_PAD.decode(cursor).ok();
-    let place = decoded.and_then(|place| serde_json::from_slice::<P>(&place).ok());
-    place.ok_or_else(|| {
+    let position = decoded.and_then(|position| serde_json::from_slice::<P>(&position).ok());
+    position.ok_or_else(|| {
         Refusal::NotFound("there is no such page; send the `nextCursor` of the last reply".to_owned())
     })
 }
@@ -359,11 +359,11 @@ fn may_not(why: &str) -> Response {
     reply::error(StatusCode::FORBIDDEN, &format!("You may not do that: {why}"))
 }
 
-/// The page of a list that the store gives after a place and with at most so many items, and the cursor for the next one. The
-/// place identifies an item, and the list goes on there also when the item is gone.
+/// Reads a page of a list, which the store returns after a position and with a limit, and the cursor for the next page. The
+/// position identifies an item, and the list continues there also when the item was removed.
 pub(crate) async fn page<T, P: Serialize + DeserializeOwned, E: Into<Refusal>>(
     (cursor, limit): (Option<&str>, Option<u32>),
-    place: impl Fn(&T) -> P,
+    position: impl Fn(&T) -> P,
     list: impl AsyncFnOnce(Option<P>, u32) -> Result<Vec<T>, E>,
 ) -> Result<(Vec<T>, Option<String>), Refusal> {
     let limit = limit.unwrap_or(PAGE);
@@ -374,16 +374,16 @@ pub(crate) async fn page<T, P: Serialize + DeserializeOwned, E: Into<Refusal>>(
     let is_last = items.len() <= most;
     items.truncate(most);
     let next = match items.last() {
-        Some(last) if !is_last => Some(encoded(&place(last))?),
+        Some(last) if !is_last => Some(encoded(&position(last))?),
         _ => None,
     };
     Ok((items, next))
 }
 
 /// The query of a request. A malformed one is refused.
-pub(crate) struct Asked<Q>(pub(crate) Q);
+pub(crate) struct QueryParameters<Q>(pub(crate) Q);
 
-impl<Q: DeserializeOwned> FromRequestParts<Arc<Shared>> for Asked<Q> {
+impl<Q: DeserializeOwned> FromRequestParts<Arc<Shared>> for QueryParameters<Q> {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, _shared: &Arc<Shared>) -> Result<Self, Response> {

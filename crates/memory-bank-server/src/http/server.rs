@@ -136,7 +136,7 @@ impl Server {
                 }),
                 attempts: MemoryLimiter::new(move || started.elapsed()),
                 limiter: parts.limiter,
-                guests: MemoryLimiter::new(move || started.elapsed()),
+                keyless_limiter: MemoryLimiter::new(move || started.elapsed()),
                 endings: MemoryLimiter::new(move || started.elapsed()),
                 sessions: Sessions::new(
                     parts.sessions,

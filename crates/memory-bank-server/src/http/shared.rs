@@ -62,7 +62,7 @@ pub(crate) struct Shared {
     pub(crate) client_documents: ClientDocuments,
     pub(crate) limiter: Arc<dyn Limiter>,
     /// Counts requests without a valid key, and look-ups of keys, in this process, independent of Redis.
-    pub(crate) guests: MemoryLimiter,
+    pub(crate) keyless_limiter: MemoryLimiter,
     /// Counts requests that end a session, of keys that are over their limit.
     pub(crate) endings: MemoryLimiter,
     pub(crate) sessions: Sessions,
@@ -97,7 +97,7 @@ impl Shared {
         self.origins.own_origin(request).as_ref().and_then(ServerUrl::at)
     }
 
-    /// The same for the console, which a server of a folder has, too, if its user has opened it.
+    /// The server's own address for the console, which a server of a folder has, too, if its user has opened it.
     pub(crate) fn console_url(&self, request: &Request) -> Option<ServerUrl> {
         if self.oauth.is_none() && self.local_console.is_none() {
             return None;

@@ -76,7 +76,7 @@ mod tests {
 
     use super::*;
 
-    /// So many wait, and each step indexes so many.
+    /// A store in which `waiting` documents wait; each step indexes a fixed number of them.
     struct Fake {
         waiting: Mutex<u64>,
         step: u64,

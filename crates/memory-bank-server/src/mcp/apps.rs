@@ -85,7 +85,7 @@ pub(crate) fn are_shown(capabilities: Option<ClientCapabilities>) -> bool {
     extensions.and_then(|mut all| all.remove(EXTENSION)).is_some_and(|set| has_type(set.get("mimeTypes")))
 }
 
-/// The same for capabilities that a session stores, in whatever shape a client sent them.
+/// Whether a client shows apps, by the capabilities that its session stores in the form in which the client sent them.
 pub(crate) fn are_shown_by_stored(capabilities: &Value) -> bool {
     let settings = capabilities.get("extensions").and_then(|all| all.get(EXTENSION));
     settings.and_then(Value::as_object).is_some_and(|set| has_type(set.get("mimeTypes")))

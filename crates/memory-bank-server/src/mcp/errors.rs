@@ -69,7 +69,7 @@ pub(crate) fn store_fault(error: &StoreError, fault: Uuid) -> ErrorData {
     }
 }
 
-/// The same for a bank that cannot be opened.
+/// The error for a bank that cannot be opened.
 pub(crate) fn workspace_fault(error: &WorkspaceError, fault: Uuid) -> ErrorData {
     match error {
         WorkspaceError::Store(error) => store_fault(error, fault),

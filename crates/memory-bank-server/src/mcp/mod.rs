@@ -3,10 +3,10 @@
 pub(crate) mod apps;
 pub(crate) mod call_params;
 mod completions;
-mod direct;
 pub(crate) mod errors;
 mod frame;
 pub(crate) mod handler;
+mod in_process_call;
 mod instructions;
 pub(crate) mod message;
 mod observed_handler;
@@ -23,8 +23,8 @@ pub(crate) mod surrogates;
 mod tool_options;
 mod tools;
 
-pub use direct::DirectCallError;
 pub use handler::MemoryBankHandler;
+pub use in_process_call::InProcessCallError;
 pub(crate) use observed_handler::{ObservedHandler, Observer};
 pub use surrogates::replace_lone_surrogates;
 pub use tool_options::{ToolOptions, Toolset, UnknownToolset};

@@ -62,7 +62,7 @@ pub(crate) type Facts = tools::WantedFacts;
 /// Checks the time of which facts are shown.
 ///
 /// # Errors
-/// It is no time; the text has the reason.
+/// It is not a valid time; the text has the reason.
 pub(crate) fn facts(include_ended: bool, as_of: Option<String>) -> Result<Facts, String> {
     if let Some(as_of) = &as_of {
         FactView::as_of(as_of).map_err(|error| error.to_string())?;

@@ -13,9 +13,9 @@ const MAX_NAME_CHARS: usize = 60;
 /// A repeated member.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Repeated {
-    /// Of the arguments of a call, at any level.
+    /// A member of the arguments of a call, at any level.
     Argument(String),
-    /// Of the message itself or of its `params`.
+    /// A member of the message itself or of its `params`.
     Member(String),
 }
 
@@ -37,19 +37,20 @@ pub(crate) fn argument_text(name: &str) -> String {
 pub(crate) fn parse(text: &[u8]) -> Result<(Value, Repetitions), serde_json::Error> {
     let mut found = Repetitions::default();
     let mut deserializer = serde_json::Deserializer::from_slice(text);
-    let value = Visit::<true> { place: Place::Message, found: &mut found }.deserialize(&mut deserializer)?;
+    let value =
+        Visit::<true> { level: MessageLevel::Message, found: &mut found }.deserialize(&mut deserializer)?;
     deserializer.end()?;
     Ok((value, found))
 }
 
 /// The first repeated member of a message that is valid JSON: the message itself before its arguments.
 pub(crate) fn find_repeated(text: &[u8], is_tool_call: bool) -> Option<Repeated> {
-    scan(text, Place::Message).of_message(is_tool_call)
+    scan(text, MessageLevel::Message).of_message(is_tool_call)
 }
 
 /// The repeated argument in JSON text.
 pub(crate) fn find_repeated_argument(text: &str) -> Option<String> {
-    scan(text.as_bytes(), Place::Arguments).argument
+    scan(text.as_bytes(), MessageLevel::Arguments).argument
 }
 
 /// Replaces a call's arguments by the JSON text with the repeated argument: the handler refuses the call with
@@ -76,16 +77,16 @@ impl Repetitions {
     }
 }
 
-fn scan(text: &[u8], place: Place) -> Repetitions {
+fn scan(text: &[u8], level: MessageLevel) -> Repetitions {
     let mut found = Repetitions::default();
     let mut deserializer = serde_json::Deserializer::from_slice(text);
     // Invalid JSON is refused elsewhere.
-    let _ended = Visit::<false> { place, found: &mut found }.deserialize(&mut deserializer);
+    let _ended = Visit::<false> { level, found: &mut found }.deserialize(&mut deserializer);
     found
 }
 
 #[derive(Clone, Copy)]
-enum Place {
+enum MessageLevel {
     Message,
     Params,
     Arguments,
@@ -93,7 +94,7 @@ enum Place {
 
 /// Reads any JSON and keeps the first repeated names; builds the value if `BUILD`, or else null.
 struct Visit<'a, const BUILD: bool> {
-    place: Place,
+    level: MessageLevel,
     found: &'a mut Repetitions,
 }
 
@@ -115,22 +116,24 @@ impl<'de, const BUILD: bool> Visitor<'de> for Visit<'_, BUILD> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
         let mut members = Map::new();
         while let Some(name) = map.next_key::<String>()? {
-            let inner = match (self.place, name.as_str()) {
-                (Place::Message, "params") => Some(Place::Params),
-                (Place::Params, "arguments") | (Place::Arguments, _) => Some(Place::Arguments),
+            let inner = match (self.level, name.as_str()) {
+                (MessageLevel::Message, "params") => Some(MessageLevel::Params),
+                (MessageLevel::Params, "arguments") | (MessageLevel::Arguments, _) => {
+                    Some(MessageLevel::Arguments)
+                }
                 _ => None,
             };
             if members.contains_key(&name) {
-                let first = match self.place {
-                    Place::Arguments => &mut self.found.argument,
-                    Place::Message | Place::Params => &mut self.found.member,
+                let first = match self.level {
+                    MessageLevel::Arguments => &mut self.found.argument,
+                    MessageLevel::Message | MessageLevel::Params => &mut self.found.member,
                 };
                 first.get_or_insert_with(|| {
                     name.chars().filter(|character| !character.is_control()).take(MAX_NAME_CHARS).collect()
                 });
             }
             let value = match inner {
-                Some(place) => map.next_value_seed(Visit::<BUILD> { place, found: &mut *self.found })?,
+                Some(level) => map.next_value_seed(Visit::<BUILD> { level, found: &mut *self.found })?,
                 None if BUILD => map.next_value()?,
                 None => {
                     map.next_value::<IgnoredAny>()?;
@@ -145,7 +148,7 @@ impl<'de, const BUILD: bool> Visitor<'de> for Visit<'_, BUILD> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let mut values = Vec::new();
         while let Some(value) =
-            items.next_element_seed(Visit::<BUILD> { place: self.place, found: &mut *self.found })?
+            items.next_element_seed(Visit::<BUILD> { level: self.level, found: &mut *self.found })?
         {
             if BUILD {
                 values.push(value);

@@ -57,7 +57,7 @@ pub async fn serve(
     serve_on(output, input, services, caller, options, shutdown).await
 }
 
-/// The same over any pair of streams.
+/// Serves a client over any pair of streams.
 ///
 /// # Errors
 /// The service task panicked.
@@ -448,7 +448,7 @@ impl InFlight {
         self.at_most(0).await;
     }
 
-    /// Waits until no more than so many calls are in flight.
+    /// Waits until at most `count` calls are in flight.
     async fn at_most(&self, count: usize) {
         self.until(|calls| {
             calls.unanswered.values().filter(|delays_end| **delays_end).count() + calls.writing <= count

@@ -218,14 +218,15 @@ impl Plan {
     fn put(&self, archive: &str, moved: &[Moved]) -> String {
         let mut moved: Vec<&Moved> = moved.iter().collect();
         moved.compact_sort_by_key(|entry| entry.position);
-        let mut text = Joined { text: String::new(), last: Last::Nothing, ending: self.ending };
+        let mut text = Joined { text: String::new(), last: TrailingElement::Nothing, ending: self.ending };
         let (above, below) = match self.newest_first.then(|| top(self.log, archive)).flatten() {
             Some(at) => archive.split_at_checked(at).unwrap_or((archive, "")),
             None => (archive, ""),
         };
         text.text.push_str(above);
         text.close_line();
-        text.last = if self.newest_first && !below.is_empty() { Last::Blank } else { last_of(above) };
+        text.last =
+            if self.newest_first && !below.is_empty() { TrailingElement::Blank } else { last_of(above) };
         for entry in moved {
             text.push(&entry.text, entry.is_item);
         }
@@ -393,12 +394,12 @@ fn top(log: Log, archive: &str) -> Option<usize> {
 /// Entries joined into one text.
 struct Joined {
     text: String,
-    last: Last,
+    last: TrailingElement,
     ending: LineEnding,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Last {
+enum TrailingElement {
     Nothing,
     Blank,
     Item,
@@ -411,14 +412,14 @@ enum Last {
 impl Joined {
     fn push(&mut self, entry: &str, is_item: bool) {
         match (self.last, is_item) {
-            (Last::Nothing | Last::Blank, _) | (Last::Item, true) => {}
+            (TrailingElement::Nothing | TrailingElement::Blank, _) | (TrailingElement::Item, true) => {}
             // Otherwise the line would become a part of the block.
-            (Last::Open, true) => self.lines("\n---\n\n"),
+            (TrailingElement::Open, true) => self.lines("\n---\n\n"),
             _ => self.lines("\n"),
         }
         self.text.push_str(entry);
         self.close_line();
-        self.last = if is_item { Last::Item } else { last_of(entry) };
+        self.last = if is_item { TrailingElement::Item } else { last_of(entry) };
     }
 
     fn lines(&mut self, lines: &str) {
@@ -433,15 +434,15 @@ impl Joined {
 }
 
 /// The kind of the last element of a text.
-fn last_of(text: &str) -> Last {
+fn last_of(text: &str) -> TrailingElement {
     if text.trim().is_empty() {
-        return Last::Nothing;
+        return TrailingElement::Nothing;
     }
     if ends_blank(text) {
-        return Last::Blank;
+        return TrailingElement::Blank;
     }
     let last = text.lines().next_back().unwrap_or_default();
-    if last.trim() == "---" { Last::Closed } else { Last::Open }
+    if last.trim() == "---" { TrailingElement::Closed } else { TrailingElement::Open }
 }
 
 fn ends_blank(text: &str) -> bool {

@@ -52,11 +52,11 @@ enum Run {
     Cyrillic,
     Digits,
     Sign,
-    /// Kana, Han characters or syllables of Hangul, of so many tokens each.
+    /// Kana, Han characters or syllables of Hangul, with the number of tokens of each.
     Wide(usize),
-    /// Letters of so many tokens each, in tenths.
+    /// Letters, with the number of tokens of each in tenths.
     Letters(usize),
-    /// Signs and pictures of so many tokens each, in tenths.
+    /// Signs and pictures, with the number of tokens of each in tenths.
     Symbols(usize),
 }
 

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use foldhash::{HashMap, HashMapExt as _, HashSet, HashSetExt as _};
 
-use super::memo::Memo;
+use super::function_cache::FunctionCache;
 use super::normalise::{Title, is_cjk, words};
 use super::phrases::phrases;
 use super::role::Role;
@@ -102,8 +102,8 @@ pub fn is_one_of(title: &str, known: &[&'static str]) -> bool {
 }
 
 thread_local! {
-    static ROLES: Memo<Option<Role>> = Memo::default();
-    static STRUCTURAL: Memo<bool> = Memo::default();
+    static ROLES: FunctionCache<Option<Role>> = FunctionCache::default();
+    static STRUCTURAL: FunctionCache<bool> = FunctionCache::default();
 }
 
 /// The phrases, indexed for look-ups.

@@ -6,7 +6,7 @@
 //! detects empty lines of templates. This module only reads; it must not know digests or edits.
 
 mod classify;
-mod memo;
+mod function_cache;
 mod normalise;
 mod phrases;
 mod placeholder;

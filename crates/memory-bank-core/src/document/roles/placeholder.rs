@@ -12,7 +12,7 @@ use self::nothing_words::{BESIDE_CJK_DENIALS, BESIDE_DENIALS, CJK_DENIALS, DENIA
 use self::template_words::{
     BESIDE_REQUESTED, FIELDS, INTRODUCTION_VERBS, NUMBERED, PROMPTS, REQUEST_VERBS, REQUESTED,
 };
-use super::memo::Memo;
+use super::function_cache::FunctionCache;
 use super::normalise::{half_width, is_cjk, words};
 use crate::document::date::{begins_with_day, date_anywhere};
 use crate::unicode::{is_alphabetic, is_alphanumeric};
@@ -174,7 +174,7 @@ fn is_denial(plain: &str) -> bool {
     denied && (2..=10).contains(&count)
 }
 
-/// The same for languages without blanks between words: "目前没有已知问题", "既知の問題はありません", "알려진 문제 없음".
+/// Whether a text denies its content in a language without blanks between words: "目前没有已知问题", "既知の問題はありません", "알려진 문제 없음".
 fn is_cjk_denial(plain: &str) -> bool {
     if plain.chars().count() > 20 || !CJK_DENIALS.iter().any(|word| plain.contains(word)) {
         return false;
@@ -289,7 +289,7 @@ fn is_known_field(inner: &str, bracket: char) -> bool {
 }
 
 thread_local! {
-    static FIELDS_IN_BRACKETS: Memo<bool> = Memo::default();
+    static FIELDS_IN_BRACKETS: FunctionCache<bool> = FunctionCache::default();
 }
 
 /// Whether the words in brackets are to be replaced by other words.

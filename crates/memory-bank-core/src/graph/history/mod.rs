@@ -53,8 +53,8 @@ word_enum! {
 }
 
 impl Origin {
-    /// Of a change that a transfer brought, by its author and its tool: the source names an author of what it has not got from elsewhere, and
-    /// in the place of a tool that something outside changed its graph.
+    /// The origin of a change that a transfer brought, by its author and its tool: the source names an author of its own changes, and
+    /// in the tool's position that something outside changed its graph.
     #[must_use]
     pub fn of_imported(author: Option<&str>, tool: Option<&str>) -> Self {
         match (author, tool) {
@@ -142,7 +142,7 @@ impl GraphState {
 pub struct GraphChange {
     /// Counts the changes of the graph in their order. A number may be missing.
     pub number: i64,
-    /// When.
+    /// The time of the change.
     pub at: Timestamp,
     /// What happened.
     pub change: ItemChange,
@@ -229,7 +229,7 @@ pub struct GraphChangeQuery {
 }
 
 impl GraphChangeQuery {
-    /// The newest changes, at most so many.
+    /// Asks for at most `limit` of the newest changes.
     #[must_use]
     pub fn newest(subject: GraphSubject, limit: usize) -> Self {
         Self { subject, since: None, until: None, by: None, after: None, limit }

@@ -55,14 +55,14 @@ fn clip(text: &str, most: usize) -> String {
     }
 }
 
-/// What a change was about: the text of an observation, the ends of a relation, the type and attributes of an entity; at most so
-/// many characters.
+/// What a change was about: the text of an observation, the ends of a relation, the type and attributes of an entity; at most
+/// `most` characters.
 #[must_use]
 pub fn summary(change: &GraphChange, most: usize) -> String {
     change.item().map_or_else(String::new, |item| summary_of(item, change.other.as_deref(), most))
 }
 
-/// The same of an item; `other` is the name of the target of a relation.
+/// Summarises an item; `other` is the name of the target of a relation.
 #[must_use]
 pub fn summary_of(item: &GraphItem, other: Option<&str>, most: usize) -> String {
     let text = match item {

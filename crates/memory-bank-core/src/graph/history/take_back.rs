@@ -111,7 +111,7 @@ fn merged(
     }
 }
 
-/// The same of an entity: its names, and each attribute.
+/// Takes the change of an entity back: its names, and each attribute.
 fn merged_entity(before: &Entity, after: &Entity, current: Entity) -> Result<Entity, ItemObstacle> {
     let name = merged_value(&before.name, &after.name, current.name)?;
     let entity_type = merged_value(&before.entity_type, &after.entity_type, current.entity_type)?;

@@ -17,7 +17,7 @@ const MOST: usize = 1000;
 const ROUNDS: usize = 10;
 /// Above this number, clusters are clustered again.
 const MANY: usize = 150;
-/// How often.
+/// The most levels of clusters.
 const LEVELS: usize = 6;
 
 /// What the propagation works on: neighbours with the number of relations to each, and how many entities a node stands for.
@@ -101,13 +101,13 @@ fn labels_of(neighbours: &[Vec<usize>]) -> Vec<usize> {
 
 /// The labels as numbers without gaps, and how many there are.
 fn numbered(labels: &[usize]) -> (Vec<usize>, usize) {
-    let mut places: HashMap<usize, usize> = HashMap::new();
+    let mut indices: HashMap<usize, usize> = HashMap::new();
     let numbers = labels.iter().map(|label| {
-        let next = places.len();
-        *places.entry(*label).or_insert(next)
+        let next = indices.len();
+        *indices.entry(*label).or_insert(next)
     });
     let numbers: Vec<usize> = numbers.collect();
-    (numbers, places.len())
+    (numbers, indices.len())
 }
 
 /// The graph of the clusters.

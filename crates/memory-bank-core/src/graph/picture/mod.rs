@@ -28,20 +28,20 @@ pub struct PictureNode {
     pub id: String,
     /// Its name, cut to [`SHOWN_CHARS`].
     pub name: String,
-    /// Its type, as a place in [`Picture::types`].
+    /// Its type, as an index into [`Picture::types`].
     pub node_type: usize,
-    /// How many entities it contains: 1 if it is no cluster.
+    /// How many entities it contains: 1 if it is not a cluster.
     pub entities: usize,
 }
 
 /// A relation, or all relations from one cluster to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PictureEdge {
-    /// The place of its source in [`Picture::nodes`].
+    /// The index of its source in [`Picture::nodes`].
     pub from: usize,
-    /// The place of its target.
+    /// The index of its target.
     pub to: usize,
-    /// Its type, as a place in [`Picture::relation_types`]; of several relations the most frequent one.
+    /// Its type, as an index into [`Picture::relation_types`]; of several relations the most frequent one.
     pub edge_type: usize,
     /// How many relations it stands for.
     pub relations: usize,
@@ -183,10 +183,10 @@ fn rank<T>(words: &mut Vec<String>, used_by: &mut [T], use_of: impl Fn(&mut T) -
     let mut order: Vec<usize> =
         (0..words.len()).filter(|at| counts.get(*at).is_some_and(|count| *count > 0)).collect();
     order.compact_sort_by_key(|at| (Reverse(counts.get(*at).copied()), *at));
-    let places: HashMap<usize, usize> = order.iter().enumerate().map(|(place, at)| (*at, place)).collect();
+    let indices: HashMap<usize, usize> = order.iter().enumerate().map(|(index, at)| (*at, index)).collect();
     for one in used_by.iter_mut() {
         let (word, _) = use_of(one);
-        *word = places.get(word).copied().unwrap_or_default();
+        *word = indices.get(word).copied().unwrap_or_default();
     }
     let ranked = order.iter().filter_map(|at| words.get(*at)).map(|word| shown(word)).collect();
     *words = ranked;

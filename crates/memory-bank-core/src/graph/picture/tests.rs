@@ -25,7 +25,7 @@ fn relation(from: &str, to: &str, relation_type: &str) -> Relation {
     }
 }
 
-/// Rings of so many entities each; consecutive rings are linked once.
+/// Rings of entities; consecutive rings are linked once.
 fn rings(count: usize, length: usize) -> Outline {
     let mut builder = OutlineBuilder::default();
     let id = |ring: usize, at: usize| format!("ent_{ring}_{}", at % length);

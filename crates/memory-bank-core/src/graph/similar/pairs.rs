@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Likeness, comparable, compared};
+use super::{Similarity, comparable, compared};
 use crate::compact_sort::CompactSort as _;
 use crate::graph::Observation;
 use crate::graph::similar::tokens::{Class, Sentence};
@@ -12,17 +12,17 @@ const NEIGHBOURS: usize = 12;
 /// How many words at an end of a sentence make a fingerprint.
 const END_WORDS: usize = 2;
 
-/// Two facts, by their places in the list, and how the later one relates to the earlier one.
-pub(crate) type Pair = (usize, usize, Likeness);
+/// Two facts, by their indices in the list, and how the later one relates to the earlier one.
+pub(crate) type Pair = (usize, usize, Similarity);
 
 /// The similar pairs of these facts, each once, while `comparisons` last. Similar sentences differ in one place, so they begin or
 /// end with the same words, or have the same words in another order: only facts that share such a fingerprint are compared.
 pub(crate) fn similar_pairs(facts: &[&Observation], comparisons: &mut usize) -> Vec<Pair> {
     let sentences: Vec<Option<Sentence>> = facts.iter().map(|fact| comparable(&fact.text)).collect();
     let mut buckets: BTreeMap<String, Vec<usize>> = BTreeMap::new();
-    for (place, sentence) in sentences.iter().enumerate() {
+    for (index, sentence) in sentences.iter().enumerate() {
         for fingerprint in sentence.iter().flat_map(fingerprints) {
-            buckets.entry(fingerprint).or_default().push(place);
+            buckets.entry(fingerprint).or_default().push(index);
         }
     }
     let (mut compared_pairs, mut found) = (BTreeSet::new(), Vec::new());
@@ -34,10 +34,10 @@ pub(crate) fn similar_pairs(facts: &[&Observation], comparisons: &mut usize) -> 
                 }
                 let Some(left) = comparisons.checked_sub(1) else { return found };
                 *comparisons = left;
-                let sentence = |place: &usize| sentences.get(*place).and_then(Option::as_ref);
+                let sentence = |index: &usize| sentences.get(*index).and_then(Option::as_ref);
                 let (Some(earlier), Some(later)) = (sentence(one), sentence(other)) else { continue };
-                if let Some(likeness) = compared(later, earlier) {
-                    found.push((*one, *other, likeness));
+                if let Some(similarity) = compared(later, earlier) {
+                    found.push((*one, *other, similarity));
                 }
             }
         }
@@ -70,8 +70,8 @@ mod tests {
     use super::*;
 
     fn facts(texts: &[&str]) -> Vec<Observation> {
-        let fact = |(place, text): (usize, &&str)| Observation {
-            id: format!("obs_{place}"),
+        let fact = |(index, text): (usize, &&str)| Observation {
+            id: format!("obs_{index}"),
             entity_id: "ent_a".into(),
             text: (*text).into(),
             source: None,
@@ -97,7 +97,7 @@ mod tests {
             "runs on Linux",
         ];
         let found = pairs(&texts, &mut 1000);
-        assert_eq!(found, [(0, 1, Likeness::Contradicts), (2, 3, Likeness::Repeats)]);
+        assert_eq!(found, [(0, 1, Similarity::Contradicts), (2, 3, Similarity::Repeats)]);
     }
 
     #[test]

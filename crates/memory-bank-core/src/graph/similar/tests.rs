@@ -36,8 +36,8 @@ use super::*;
 #[case("Der Dienst ist nicht öffentlich", "Der Dienst ist öffentlich")]
 #[case("Le service n'est pas public", "Le service est public")]
 fn contraries_are_found_in_both_directions(#[case] one: &str, #[case] other: &str) {
-    assert_eq!(likeness(one, other), Some(Likeness::Contradicts), "{one} / {other}");
-    assert_eq!(likeness(other, one), Some(Likeness::Contradicts), "{other} / {one}");
+    assert_eq!(similarity(one, other), Some(Similarity::Contradicts), "{one} / {other}");
+    assert_eq!(similarity(other, one), Some(Similarity::Contradicts), "{other} / {one}");
 }
 
 #[rstest]
@@ -58,8 +58,8 @@ fn contraries_are_found_in_both_directions(#[case] one: &str, #[case] other: &st
 )]
 #[case("The worker retries failed jobs slowly", "The worker slowly retries failed jobs")]
 fn repetitions_are_found_in_both_directions(#[case] one: &str, #[case] other: &str) {
-    assert_eq!(likeness(one, other), Some(Likeness::Repeats), "{one} / {other}");
-    assert_eq!(likeness(other, one), Some(Likeness::Repeats), "{other} / {one}");
+    assert_eq!(similarity(one, other), Some(Similarity::Repeats), "{one} / {other}");
+    assert_eq!(similarity(other, one), Some(Similarity::Repeats), "{other} / {one}");
 }
 
 #[rstest]
@@ -96,14 +96,14 @@ fn repetitions_are_found_in_both_directions(#[case] one: &str, #[case] other: &s
 #[case("42", "43")]
 #[case("Alice", "Bob")]
 fn facts_about_different_things_do_not_warn(#[case] one: &str, #[case] other: &str) {
-    assert_eq!(likeness(one, other), None, "{one} / {other}");
-    assert_eq!(likeness(other, one), None, "{other} / {one}");
+    assert_eq!(similarity(one, other), None, "{one} / {other}");
+    assert_eq!(similarity(other, one), None, "{other} / {one}");
 }
 
 #[test]
 fn a_long_text_is_not_compared_and_few_are_named() {
     let long = "word ".repeat(200);
-    assert_eq!(likeness(&long, &long), None);
+    assert_eq!(similarity(&long, &long), None);
     let fact = |n: usize| Observation {
         id: format!("obs_{n}"),
         entity_id: "ent_x".to_owned(),
@@ -116,14 +116,14 @@ fn a_long_text_is_not_compared_and_few_are_named() {
     let facts: Vec<Observation> = (0..20).map(fact).collect();
     let similar = similar_facts("The timeout is 99 seconds", &facts);
     assert_eq!(similar.len(), MAX_NAMED);
-    assert_eq!((similar[0].id.as_str(), similar[0].likeness), ("obs_0", Likeness::Contradicts));
+    assert_eq!((similar[0].id.as_str(), similar[0].similarity), ("obs_0", Similarity::Contradicts));
 }
 
 proptest::proptest! {
     #[test]
     fn comparing_never_panics_and_is_symmetric(one in "\\PC{0,60}", other in "([a-z]{1,6} ?|[0-9]{1,3} |not |Ab |= |: ){0,12}") {
-        let _ = likeness(&one, &other);
-        proptest::prop_assert_eq!(likeness(&one, &other), likeness(&other, &one));
-        proptest::prop_assert!(Sentence::of(&other).tokens.is_empty() || likeness(&other, &other) == Some(Likeness::Repeats));
+        let _ = similarity(&one, &other);
+        proptest::prop_assert_eq!(similarity(&one, &other), similarity(&other, &one));
+        proptest::prop_assert!(Sentence::of(&other).tokens.is_empty() || similarity(&other, &other) == Some(Similarity::Repeats));
     }
 }

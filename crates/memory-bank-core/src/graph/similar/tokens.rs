@@ -175,7 +175,7 @@ const LABELS: &[&str] = &[
     "tier",
     "week",
 ];
-/// Verbs, as stems, of things of which there may be several, so that another object is no contradiction.
+/// Verbs, as stems, of things of which there may be several, so that another object is not a contradiction.
 const OF_MANY: &[&str] = &[
     "call", "connect", "consum", "contain", "depend", "emit", "expos", "has", "have", "handl", "import",
     "includ", "integr", "know", "like", "need", "provid", "publish", "read", "requir", "send", "subscrib",
@@ -245,7 +245,7 @@ pub(super) fn is_unit(stem: &str) -> bool {
     UNITS.contains(&stem)
 }
 
-/// A word of the text with its place.
+/// A word of the text with its position.
 struct Spelt<'a> {
     text: &'a str,
     lower: String,
@@ -288,7 +288,7 @@ impl Sentence {
         Self { is_event: is_event(text, &words), tokens }
     }
 
-    /// Whether the number at this place names a thing: `step 3`, `port 80 is open`.
+    /// Whether the number at this index names a thing: `step 3`, `port 80 is open`.
     pub(super) fn is_label(&self, at: usize) -> bool {
         let Some(number) = self.tokens.get(at) else { return false };
         let before = at.checked_sub(1).and_then(|before| self.tokens.get(before));
@@ -299,15 +299,15 @@ impl Sentence {
         is_labelled || is_subject || number.key.starts_with('#')
     }
 
-    /// Whether the name at this place is the value of a property that has only one: another name contradicts it.
-    pub(super) fn is_value(&self, place: &Range<usize>, common: usize) -> bool {
+    /// Whether the name in this range is the value of a property that has only one: another name contradicts it.
+    pub(super) fn is_value(&self, range: &Range<usize>, common: usize) -> bool {
         let (Some(first), Some(last)) =
-            (self.tokens.get(place.start), self.tokens.get(place.end.saturating_sub(1)))
+            (self.tokens.get(range.start), self.tokens.get(range.end.saturating_sub(1)))
         else {
             return false;
         };
-        let follows = self.tokens.get(place.end);
-        if place.start == 0 && first.before == Before::Other {
+        let follows = self.tokens.get(range.end);
+        if range.start == 0 && first.before == Before::Other {
             let is_role = AUXILIARIES.contains(&last.next[0].as_str())
                 && matches!(
                     last.next[1].as_str(),
@@ -325,7 +325,7 @@ impl Sentence {
             || (next.len() > 3
                 && next.ends_with('s')
                 && follows.is_some_and(|verb| verb.class == Class::Word && next.starts_with(&verb.key)));
-        let verb = place.start.checked_sub(1).and_then(|before| self.tokens.get(before));
+        let verb = range.start.checked_sub(1).and_then(|before| self.tokens.get(before));
         let is_of_many = follows.is_none() && verb.is_some_and(|verb| OF_MANY.contains(&verb.key.as_str()));
         common >= 2 && !is_subject && !is_of_many
     }
@@ -410,7 +410,7 @@ fn is_meaningful(lower: &str, is_last: bool) -> bool {
         )
 }
 
-/// The digits of a number that is written as a word. "One" is no number in most texts.
+/// The digits of a number that is written as a word. "One" is not a number in most texts.
 fn number_of(lower: &str) -> Option<&'static str> {
     NUMBER_WORDS.iter().find(|(word, _)| *word == lower).map(|(_, number)| *number)
 }

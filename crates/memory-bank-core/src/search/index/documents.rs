@@ -119,7 +119,7 @@ impl Index {
         let matcher = LineMatcher::new(&query, self.weights(&prepared, &scored), request.case_sensitive);
         self.rescore(&matcher, candidates.get_mut(..sorted).unwrap_or_default());
         let meaning = self.meaning(&query);
-        let sorted = if self.mix_meaning(&query, &scored, &mut candidates, accepts) {
+        let sorted = if self.combine_with_meaning(&query, &scored, &mut candidates, accepts) {
             let sorted = (request.limit.saturating_mul(2) + 20).min(candidates.len());
             self.best_first(&mut candidates, sorted);
             sorted
@@ -177,7 +177,7 @@ impl Index {
         for candidate in candidates.iter_mut() {
             let Some(slot) = self.slot(candidate.slot) else { continue };
             let Some(lines) = self.lines_of(&slot.source) else { continue };
-            candidate.score *= matcher.closeness(&slot.text(lines));
+            candidate.score *= matcher.phrase_factor(&slot.text(lines));
         }
         candidates.sort_by(|a, b| self.compare(a, b));
     }
@@ -272,8 +272,8 @@ struct HitCollector<'a> {
     hits: DocumentHits,
     /// Lines that were returned already.
     taken: HashSet<(&'a str, usize)>,
-    /// The hits by likeness.
-    likenesses: HashMap<u32, usize>,
+    /// The hits by the hash of their words.
+    by_words_hash: HashMap<u32, usize>,
     /// The number of hits that differ only in numbers, by pattern.
     patterns: HashMap<u32, usize>,
     /// Candidates that differ from others only in numbers.
@@ -300,7 +300,7 @@ impl<'a> HitCollector<'a> {
             matcher,
             hits,
             taken: HashSet::new(),
-            likenesses: HashMap::new(),
+            by_words_hash: HashMap::new(),
             patterns: HashMap::new(),
             later: Vec::new(),
             admitted: HashMap::new(),
@@ -397,8 +397,8 @@ impl<'a> HitCollector<'a> {
         if self.taken.contains(&(file, line)) {
             return;
         }
-        let likeness = slot.map_or(0, |slot| slot.likeness);
-        if likeness != 0 && self.likenesses.contains_key(&likeness) {
+        let words_hash = slot.map_or(0, |slot| slot.words_hash);
+        if words_hash != 0 && self.by_words_hash.contains_key(&words_hash) {
             return;
         }
         if self.hits.hits.len() >= self.limit {
@@ -426,7 +426,7 @@ impl<'a> HitCollector<'a> {
         match self.room.checked_sub(found.bytes()) {
             Some(room) => {
                 self.room = room;
-                self.likenesses.insert(likeness, self.hits.hits.len());
+                self.by_words_hash.insert(words_hash, self.hits.hits.len());
                 self.hits.hits.push(found);
             }
             None => self.hits.more = true,
@@ -437,10 +437,10 @@ impl<'a> HitCollector<'a> {
     fn count_similar(&mut self, candidates: &[Candidate]) {
         let shown = &self.taken;
         for candidate in candidates {
-            let Some(slot) = self.index.slot(candidate.slot).filter(|slot| slot.likeness != 0) else {
+            let Some(slot) = self.index.slot(candidate.slot).filter(|slot| slot.words_hash != 0) else {
                 continue;
             };
-            let Some(hit) = self.likenesses.get(&slot.likeness) else { continue };
+            let Some(hit) = self.by_words_hash.get(&slot.words_hash) else { continue };
             let SourceId::Document(file) = slot.source.as_ref() else { continue };
             if slot.kind == UnitKind::Document || shown.contains(&(file.as_str(), slot.line as usize)) {
                 continue;

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
-use super::likeness::languages_of;
+use super::text_hashes::languages_of;
 use super::{Body, Index, SourceId};
 use crate::graph::state::{ChangedObject, GraphState};
 use crate::graph::{Entity, Observation};

@@ -26,7 +26,7 @@ const MAX_RANKED_SCORE: f64 = 99.0;
 const REPLACEMENT_WEIGHT: f64 = 0.5;
 /// The share of an observation's score that its entity gets, so that it ranks below direct hits.
 const ENTITY_SHARE: f64 = 0.9;
-/// The same for a single word, since texts that contain it have a score of their own.
+/// [`ENTITY_SHARE`] for a query of a single word, since texts that contain it have a score of their own.
 const ENTITY_SHARE_OF_WORD: f64 = 0.1;
 
 /// The part of an entity that matched.

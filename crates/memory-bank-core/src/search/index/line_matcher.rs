@@ -103,7 +103,7 @@ impl LineMatcher {
     }
 
     /// The factor for texts with the literal query, or its words side by side; at least 1.
-    pub(super) fn closeness(&self, text: &str) -> f64 {
+    pub(super) fn phrase_factor(&self, text: &str) -> f64 {
         let mut gain = 1.0;
         if contains_whole(&phrase_text(text), &self.literal) {
             gain += LITERAL_BONUS;

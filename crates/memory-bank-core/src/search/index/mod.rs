@@ -1,18 +1,18 @@
 //! The index in memory: which unit contains which term how often. It is updated incrementally, so that the cost of a
 //! write depends on the units that it changes. It reads no files: its owner provides the texts.
 
+mod combined_scores;
 mod dense;
 mod documents;
 mod edit_distance;
 mod follow;
 mod graph;
-mod likeness;
 mod line_matcher;
-mod mixing;
 mod names;
 mod rank;
 mod scratch;
 mod slot;
+mod text_hashes;
 mod vectors;
 mod vocabulary;
 
@@ -23,10 +23,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use self::dense::{Dense, NO_ROW, document_units};
-use self::likeness::{Likeness, languages_of};
 use self::names::NameWords;
 use self::scratch::Scratch;
 use self::slot::{Body, Slot, Source, SourceId, SourceRef, Texts, UNDATED};
+use self::text_hashes::{TextHashes, languages_of};
 use self::vocabulary::{Scope, Vocabulary};
 use super::entity::{entity_units, recency};
 use super::language::Language;
@@ -282,13 +282,13 @@ impl Index {
     ) -> u32 {
         let mut terms: Vec<u32> = Vec::new();
         let mut length = 0_u32;
-        let mut likeness = Likeness::default();
+        let mut hashes = TextHashes::default();
         let vocabulary = &mut self.vocabulary;
         let own_date = each_term(&unit.text, |term| {
             if !matches!(term.kind, TermKind::Whole | TermKind::Date) {
                 length = length.saturating_add(1);
             }
-            likeness.take(term.text, term.kind);
+            hashes.take(term.text, term.kind);
             terms.push(vocabulary.intern(term.text));
         });
         let counts = count_terms(terms);
@@ -300,8 +300,8 @@ impl Index {
             language,
             fingerprint: unit.fingerprint(language),
             // A heading represents its section, so it is never similar to another.
-            likeness: if unit.kind.is_container() { 0 } else { likeness.words },
-            pattern: likeness.pattern,
+            words_hash: if unit.kind.is_container() { 0 } else { hashes.words },
+            pattern: hashes.pattern,
             at: 0,
             own_date: own_date.unwrap_or(UNDATED),
             date: own_date.unwrap_or(UNDATED),

@@ -49,7 +49,7 @@ impl Prepared {
 const MAX_SCANNED_WORDS: usize = 6;
 /// Up to this many matching units, all are scored in context.
 const MAX_IN_CONTEXT: usize = 4000;
-/// Of more matching units, this many are, selected by their own words.
+/// The number of units that are scored in context if more match, selected by their own words.
 const MAX_STRONG: usize = 1000;
 /// The most units below one heading.
 const MAX_CHILDREN: usize = 200;
@@ -181,7 +181,7 @@ impl Scored<'_> {
         candidates
     }
 
-    /// Of very many units, the best ones by their own words and their neighbours; no others can be the best in
+    /// Selects the best of very many units by their own words and their neighbours; no others can be the best in
     /// context. All units that equal the last one are included, so that the selection is deterministic.
     fn strong(&self, accepted: &[(u32, &Slot)], limit: usize) -> HashSet<u32> {
         let own = |at: u32| -> f64 {

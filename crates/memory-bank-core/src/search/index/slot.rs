@@ -117,7 +117,7 @@ pub(super) struct Slot {
     pub(super) language: Language,
     pub(super) fingerprint: u64,
     /// Equal for units that differ only in dates and ids; 0 for units without words.
-    pub(super) likeness: u32,
+    pub(super) words_hash: u32,
     /// Equal for units that differ only in numbers.
     pub(super) pattern: u32,
     /// When it was last changed, in milliseconds since 1970.

@@ -441,9 +441,9 @@ impl Forms<'_> {
             let stem = language.stem(word);
             let plain = stem.as_deref().unwrap_or(word);
             let folded = without_accents(plain).unwrap_or_else(|| plain.to_owned());
-            self.add_key(key_of(language as u8, &folded), |term| share * kinship(word, term));
+            self.add_key(key_of(language as u8, &folded), |term| share * stem_weight(word, term));
             if let Some(stem) = stem {
-                self.add(&stem, share * kinship(word, &stem));
+                self.add(&stem, share * stem_weight(word, &stem));
             }
         }
     }
@@ -461,7 +461,7 @@ impl Forms<'_> {
 }
 
 /// The weight of a form with the same stem, by the length of the common prefix.
-fn kinship(word: &str, term: &str) -> f64 {
+fn stem_weight(word: &str, term: &str) -> f64 {
     // `y` becomes `i` before an ending.
     let same = |(a, b): &(char, char)| a == b || matches!((a, b), ('y', 'i') | ('i', 'y'));
     let shared = word.chars().zip(term.chars()).take_while(same).count();

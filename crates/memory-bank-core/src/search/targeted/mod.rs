@@ -4,10 +4,10 @@
 //! applies to the reply as JSON.
 
 mod excerpt;
+mod json_size;
 mod packer;
 mod plan;
 mod reply;
-mod room;
 #[cfg(test)]
 mod tests;
 

@@ -1,13 +1,13 @@
-//! Assembles the pack: the most important parts first, each within its share of the room.
+//! Assembles the pack: the most important parts first, each within its share of the space.
 
 use std::collections::HashSet;
 
 use super::excerpt::excerpt;
+use super::json_size::{self, RemainingChars, escaped_prefix};
 use super::reply::{
     Budget, ContextPointer, DigestPart, Excerpt, GraphHit, GraphPart, Material, OpenedEntity,
     OpenedObservation, OpenedRelation, TargetedBounds, TargetedContext,
 };
-use super::room::{self, Room, escaped_prefix};
 use crate::graph::Observation;
 use crate::search::lines::clip;
 use crate::store::{EntityFound, GraphFound};
@@ -21,10 +21,10 @@ const SHORT_OBSERVATION_CHARS: usize = 200;
 /// How many of its newest observations are shown with each hit.
 const NEWEST_OBSERVATIONS: usize = 5;
 
-/// The room below which no excerpt fits.
-const MIN_EXCERPT_ROOM: usize = 300;
+/// The space below which no excerpt fits.
+const MIN_SPACE_FOR_EXCERPT: usize = 300;
 
-/// Room for the note about omissions.
+/// The space for the note about omissions.
 const OMISSIONS_CHARS: usize = 100;
 
 /// Assembles the pack: at most `max_chars` characters as JSON.
@@ -40,7 +40,7 @@ pub fn pack(
     packer.digest();
     packer.hits();
     packer.pointers(&pointers);
-    // Excerpts take precedence over the graph's details, which get a part of the room and what the excerpts leave.
+    // Excerpts take precedence over the graph's details, which get a part of the space and what the excerpts leave.
     let details = Details::of(material.graph);
     packer.details(&details, 2.0 / 5.0);
     packer.excerpts(&pointers);
@@ -78,7 +78,7 @@ impl<'a> Details<'a> {
 struct Packer<'a> {
     material: &'a Material<'a>,
     context: TargetedContext,
-    room: Room,
+    remaining: RemainingChars,
     attrs_left_out: usize,
     texts_cut: usize,
     hits_left_out: usize,
@@ -102,16 +102,16 @@ impl<'a> Packer<'a> {
             },
         };
         // A query of characters that JSON escapes by six characters each may still be too long.
-        while room::length(&context) > bounds.max_chars && !context.query.is_empty() {
+        while json_size::length(&context) > bounds.max_chars && !context.query.is_empty() {
             context.query = context.query.chars().take(context.query.chars().count() / 2).collect();
         }
         let cut = context.query.chars().count() < material.query.chars().count();
-        let room = Room::new(bounds.max_chars.saturating_sub(room::length(&context)));
+        let remaining = RemainingChars::new(bounds.max_chars.saturating_sub(json_size::length(&context)));
         let texts_cut = usize::from(cut);
         Self {
             material,
             context,
-            room,
+            remaining,
             attrs_left_out: 0,
             texts_cut,
             hits_left_out: 0,
@@ -121,17 +121,17 @@ impl<'a> Packer<'a> {
     }
 
     fn digest(&mut self) {
-        let left = self.room.left();
+        let left = self.remaining.left();
         // A very small pack consists of the digest only.
-        let room = if left < MIN_EXCERPT_ROOM { left.saturating_sub(6) } else { left / 2 };
-        let text = escaped_prefix(self.material.digest, room);
+        let max_chars = if left < MIN_SPACE_FOR_EXCERPT { left.saturating_sub(6) } else { left / 2 };
+        let text = escaped_prefix(self.material.digest, max_chars);
         self.texts_cut += usize::from(text.len() < self.material.digest.len());
-        self.room.take(room::escaped_length(text) + 6);
+        self.remaining.take(json_size::escaped_length(text) + 6);
         self.context.digest = DigestPart { text: text.to_owned(), chars: text.chars().count() };
     }
 
     fn hits(&mut self) {
-        let floor = self.room.floor(2.0 / 5.0);
+        let floor = self.remaining.floor(2.0 / 5.0);
         for found in &self.material.graph.entities {
             let hit = GraphHit {
                 id: found.entity.id.clone(),
@@ -140,7 +140,7 @@ impl<'a> Packer<'a> {
                 score: found.score,
                 matched_in: found.matched_in.clone(),
             };
-            if self.room.fits(&hit, floor) {
+            if self.remaining.fits(&hit, floor) {
                 self.context.graph.hits.push(hit);
             } else {
                 self.hits_left_out += 1;
@@ -149,9 +149,9 @@ impl<'a> Packer<'a> {
     }
 
     fn pointers(&mut self, pointers: &[ContextPointer]) {
-        let floor = self.room.floor(2.0 / 5.0);
+        let floor = self.remaining.floor(2.0 / 5.0);
         for pointer in pointers {
-            if self.room.fits(pointer, floor) {
+            if self.remaining.fits(pointer, floor) {
                 self.context.pointers.push(pointer.clone());
             } else {
                 self.pointers_left_out += 1;
@@ -159,16 +159,16 @@ impl<'a> Packer<'a> {
         }
     }
 
-    /// Adds missing details while they fit into this share of the room.
+    /// Adds missing details while they fit into this share of the space.
     fn details(&mut self, details: &Details<'_>, share: f64) {
-        let floor = self.room.floor(share);
+        let floor = self.remaining.floor(share);
         let hits = self.material.graph.entities.len();
         let (own, neighbours) = details.entities.split_at_checked(hits).unwrap_or((&details.entities, &[]));
         self.entities(own, floor);
         self.observations(&details.observations, floor);
         let known = self.context.graph.opened.relations.len();
         for relation in details.relations.iter().skip(known) {
-            if !self.room.fits(relation, floor) {
+            if !self.remaining.fits(relation, floor) {
                 break;
             }
             self.context.graph.opened.relations.push(relation.clone());
@@ -188,12 +188,12 @@ impl<'a> Packer<'a> {
                 entity_type: found.entity.entity_type.clone(),
                 attrs: found.entity.attrs.clone(),
             };
-            if self.room.fits(&whole, floor) {
+            if self.remaining.fits(&whole, floor) {
                 opened.push(whole);
                 continue;
             }
             let short = OpenedEntity { attrs: None, ..whole };
-            if self.room.fits(&short, floor) {
+            if self.remaining.fits(&short, floor) {
                 self.attrs_left_out += usize::from(found.entity.attrs.is_some());
                 opened.push(short);
             }
@@ -210,12 +210,12 @@ impl<'a> Packer<'a> {
                 text: one.text.clone(),
                 timestamp: one.timestamp.clone(),
             };
-            if self.room.fits(&whole, floor) {
+            if self.remaining.fits(&whole, floor) {
                 opened.push(whole);
                 continue;
             }
             let short = OpenedObservation { text: clip(&one.text, 0, SHORT_OBSERVATION_CHARS), ..whole };
-            if short.text.len() < one.text.len() && self.room.fits(&short, floor) {
+            if short.text.len() < one.text.len() && self.remaining.fits(&short, floor) {
                 self.texts_cut += 1;
                 opened.push(short);
             }
@@ -229,11 +229,11 @@ impl<'a> Packer<'a> {
             let (whole, rationale) = excerpt(text, pointer, self.material.documents);
             let mut excerpt =
                 Excerpt { path: pointer.path.clone(), excerpt: String::new(), chars: 0, rationale };
-            let frame = self.room.cost(&excerpt) + 6;
-            // The first documents are the best, but none gets all the room.
-            let left = self.room.left().saturating_sub(frame);
+            let frame = self.remaining.cost(&excerpt) + 6;
+            // The first documents are the best, but none gets all the space.
+            let left = self.remaining.left().saturating_sub(frame);
             let share = if at + 1 == count { left } else { left * 3 / 5 };
-            let text = room::cut_to(&whole, share);
+            let text = json_size::cut_to(&whole, share);
             if text.trim().is_empty() {
                 continue;
             }
@@ -244,7 +244,7 @@ impl<'a> Packer<'a> {
             let is_cut = text != whole;
             excerpt.chars = text.chars().count();
             excerpt.excerpt = text;
-            if self.room.fits(&excerpt, 0) {
+            if self.remaining.fits(&excerpt, 0) {
                 self.context.excerpts.push(excerpt);
                 self.texts_cut += usize::from(is_cut);
             } else {
@@ -293,7 +293,7 @@ impl<'a> Packer<'a> {
         budget.used_chars = 0;
         // The number of digits counts too.
         for _ in 0..3 {
-            self.context.budget.used_chars = room::length(&self.context);
+            self.context.budget.used_chars = json_size::length(&self.context);
         }
     }
 

@@ -43,7 +43,7 @@ pub struct ContextPointer {
     /// A heading in it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub heading_hint: Option<String>,
-    /// Why.
+    /// The reason.
     pub reason: String,
     /// The entity that points to it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -139,7 +139,7 @@ pub struct OpenedObservation {
     pub entity_id: String,
     /// The text; cut if it did not fit.
     pub text: String,
-    /// When.
+    /// The time of the fact.
     pub timestamp: String,
 }
 

@@ -212,7 +212,7 @@ impl Names {
 }
 
 impl Planned {
-    /// What it changes in the text of the document, of at most so many characters.
+    /// The diff of the document's text, of at most `most` characters.
     fn diff(&self, chain: &Chain, most: usize) -> Option<String> {
         let path = self.undone.to.as_ref().or(self.undone.from.as_ref())?;
         let old = chain.current.as_ref().map_or("", |document| document.content.as_str());
@@ -362,7 +362,7 @@ async fn former_versions(
         since: None,
         until: None,
         by: None,
-        after: Some(first.version.place()),
+        after: Some(first.version.position()),
         limit: 1,
     };
     let page = bank.list_versions(caller, &query).await?;

@@ -18,7 +18,7 @@ use crate::history::{ChangeContext, LineRange, Obstacle, UndoMark, Version};
 use crate::limits;
 use crate::store::{Bank, Drafts, EntityRef, GraphHistoryError, HistoryError};
 
-/// How often the changes are examined anew, because documents changed meanwhile.
+/// How often the changes are examined again, because documents changed in between.
 const TRIES: usize = 4;
 /// The most others that are named for a document that is left.
 const MAX_NAMED: usize = 5;
@@ -26,9 +26,9 @@ const MAX_NAMED: usize = 5;
 /// Whose changes are taken back.
 #[derive(Debug, Clone, Default)]
 pub struct UndoRequest {
-    /// Of this session of a client.
+    /// Only changes of this session of a client.
     pub session: Option<String>,
-    /// Of this user.
+    /// Only changes of this user.
     pub by: Option<String>,
     /// Only changes of this time or later.
     pub since: Option<Timestamp>,
@@ -59,7 +59,7 @@ pub struct UndoReport {
     pub left: Vec<LeftDocument>,
     /// The entities, observations and relations whose changes are taken back.
     pub undone_items: Vec<UndoneItem>,
-    /// Those that stay as they are, although something in them would have to be taken back.
+    /// The items that stay as they are, although something in them would have to be taken back.
     pub left_items: Vec<LeftItem>,
     /// How many documents and items of the set have none of its changes any more.
     pub unchanged: usize,
@@ -91,7 +91,7 @@ pub struct UndoneDocument {
 pub struct LeftDocument {
     /// Its name.
     pub path: DocumentPath,
-    /// Why.
+    /// The reason.
     pub reason: Reason,
     /// The versions of others since the first change of the set, newest first.
     pub others: Vec<Version>,
@@ -138,7 +138,7 @@ pub struct LeftItem {
     pub entity: Option<String>,
     /// The name of the target of a relation.
     pub other: Option<String>,
-    /// Why.
+    /// The reason.
     pub reason: ItemReason,
     /// Changes of others since the first one of the set, newest first, one for each author; the last change, if there is none of others,
     /// and of an item whose entity is gone the deletion of that.

@@ -9,7 +9,7 @@ use memory_bank_vectors::{Maker, MakerOptions};
 
 use super::*;
 use crate::bank::Deps;
-use crate::search::{FolderIndexes, SealPlace};
+use crate::search::{FolderIndexes, SealLocation};
 use crate::state_folder::StateFolder;
 
 #[derive(Debug, Default)]
@@ -37,7 +37,7 @@ async fn made(path: &std::path::Path, model: &'static str) -> u64 {
     made_by(path, model, "user").await
 }
 
-/// The same as one of several users.
+/// The vectors, opened as one of several users.
 async fn made_by(path: &std::path::Path, model: &'static str, user: &str) -> u64 {
     let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
     let deps = Deps { clock, entropy, sink: Arc::new(NoSink) };
@@ -49,7 +49,7 @@ async fn made_by(path: &std::path::Path, model: &'static str, user: &str) -> u64
     let indexes = Arc::new(FolderIndexes::default());
     indexes.maker.set(maker.clone()).unwrap();
     let state = Some(StateFolder::new(path.parent().unwrap().join(user)));
-    indexes.seal_place.set(SealPlace { state, project: path.to_owned() }).unwrap();
+    indexes.seal_location.set(SealLocation { state, project: path.to_owned() }).unwrap();
     let bank = FolderBank::new(path.to_owned(), path.parent().unwrap().to_owned(), deps).sharing(&indexes);
     let wanted = DocumentSearch {
         query: Query::parse("harbour").unwrap(),
@@ -171,7 +171,7 @@ async fn vectors_count_against_the_memory_for_indexes_and_a_search_reports_missi
         };
         let found = bank.search_documents(&Caller::local("me"), &wanted).await.unwrap();
         assert_eq!((found.hits.len(), found.meaning), (10, None), "no model is set");
-        let before = indexes.taken();
+        let before = indexes.used_bytes();
         indexes.maker.set(maker.clone()).unwrap();
         bank.request_vectors();
         for _ in 0..3000 {
@@ -185,7 +185,12 @@ async fn vectors_count_against_the_memory_for_indexes_and_a_search_reports_missi
         assert_eq!((found.hits.len(), meaning.gap), (10, gap));
         assert_eq!(meaning.vectors, if gap.is_some() { 0 } else { 10 });
         // A piece of memory for a thousand vectors of two values.
-        assert_eq!(indexes.taken() >= before + 2 * 1024, gap.is_none(), "{before} {}", indexes.taken());
-        assert!(indexes.taken() <= room);
+        assert_eq!(
+            indexes.used_bytes() >= before + 2 * 1024,
+            gap.is_none(),
+            "{before} {}",
+            indexes.used_bytes()
+        );
+        assert!(indexes.used_bytes() <= room);
     }
 }

@@ -11,7 +11,7 @@ use super::screen::{Screen, Style, moment};
 
 /// The most parts that a document is read in.
 const MAX_PARTS: usize = 1000;
-/// How often a document that changes meanwhile is read anew.
+/// How often a document that changes during the read is read again.
 const READ_ATTEMPTS: usize = 3;
 /// How many similar names an error lists.
 const MAX_SUGGESTIONS: usize = 5;
@@ -102,7 +102,7 @@ pub(super) async fn show(
     Ok(CommandOutput::new(data, screen))
 }
 
-/// The selected text with all of its parts. A document that changed between two parts is read anew.
+/// The selected text with all of its parts. A document that changed between two parts is read again.
 async fn read_document(bank: &CommandBank, name: &str, part: Selected<'_>) -> anyhow::Result<Value> {
     for _ in 0..READ_ATTEMPTS {
         if let Some(data) = read_parts(bank, name, part).await? {
@@ -112,7 +112,7 @@ async fn read_document(bank: &CommandBank, name: &str, part: Selected<'_>) -> an
     bail!("`{name}` is changed again and again while it is read; try again")
 }
 
-/// The same, or none if the document changed meanwhile.
+/// The selected text with all of its parts; none if the document changed between two parts.
 async fn read_parts(
     bank: &CommandBank,
     name: &str,

@@ -92,7 +92,7 @@ impl FolderBank {
     }
 
     pub(super) async fn call(&self, tool: &str, arguments: Map<String, Value>) -> anyhow::Result<Value> {
-        self.tools.call_directly(tool, arguments).await.map_err(|error| anyhow::anyhow!("{error}"))
+        self.tools.call_in_process(tool, arguments).await.map_err(|error| anyhow::anyhow!("{error}"))
     }
 }
 

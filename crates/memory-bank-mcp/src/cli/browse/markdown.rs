@@ -16,7 +16,7 @@ pub(super) fn put(screen: &mut Screen, text: &str) {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Block {
     Text,
-    /// A fence of this character and at least so many of them.
+    /// A fence of this character, with its least length.
     Fence(char, usize),
     Comment,
 }

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::entry::suffix;
-use super::{Client, DEFAULT_NAME, Place, Scope};
+use super::{Client, ClientPaths, DEFAULT_NAME, Scope};
 
 impl Client {
     /// The file with the hooks of a server's name in this scope; none if it has none. A file of hooks alone has one name.
@@ -12,12 +12,12 @@ impl Client {
         self,
         scope: Scope,
         project: &Path,
-        place: &Place,
+        paths: &ClientPaths,
         name: &str,
     ) -> Option<PathBuf> {
         let row = self.hook_row()?;
         let file = match scope {
-            Scope::User => place.settings_folder(self)?.join(row.user),
+            Scope::User => paths.settings_folder(self)?.join(row.user),
             Scope::Project => project.join(row.project),
             Scope::Local => project.join(row.local?),
         };
@@ -27,8 +27,8 @@ impl Client {
     }
 
     /// The files with its hooks in this scope, for each server's name.
-    pub(crate) fn hook_files(self, scope: Scope, project: &Path, place: &Place) -> Vec<PathBuf> {
-        let Some(file) = self.hook_file(scope, project, place, DEFAULT_NAME) else { return Vec::new() };
+    pub(crate) fn hook_files(self, scope: Scope, project: &Path, paths: &ClientPaths) -> Vec<PathBuf> {
+        let Some(file) = self.hook_file(scope, project, paths, DEFAULT_NAME) else { return Vec::new() };
         let mut files = vec![file.clone()];
         if self.has_own_hook_file() {
             files.extend(files_beside(&file));

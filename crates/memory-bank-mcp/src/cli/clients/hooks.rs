@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::command_shell::CommandShell;
 use super::program::{installed_program, literal};
-use super::{Client, Place, Scope};
+use super::{Client, ClientPaths, Scope};
 use crate::cli::options::{DEFAULT_FOLDER, GlobalOptions};
 use crate::config::command_variables::API_KEY;
 
@@ -147,9 +147,9 @@ impl Client {
     }
 
     /// The plugin or extension that has the same hooks, if it is installed.
-    pub(crate) fn hook_plugin(self, place: &Place) -> Option<PathBuf> {
+    pub(crate) fn hook_plugin(self, paths: &ClientPaths) -> Option<PathBuf> {
         let (file, word) = self.hook_row()?.plugin?;
-        let file = place.settings_folder(self)?.join(file);
+        let file = paths.settings_folder(self)?.join(file);
         // A list of plugins is short.
         let is_short = std::fs::metadata(&file).is_ok_and(|file| file.is_file() && file.len() < 1024 * 1024);
         (is_short && std::fs::read_to_string(&file).is_ok_and(|text| text.contains(word))).then_some(file)

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::bail;
 use memory_bank_folder::tracked_by;
 
-use super::{Client, Place, Server};
+use super::{Client, ClientPaths, Server};
 
 /// Checks that a key in the entry may be written into this file of the client, links followed.
 ///
@@ -15,7 +15,7 @@ pub(crate) fn check_may_hold_key(
     server: &Server,
     client: Client,
     file: &Path,
-    place: &Place,
+    paths: &ClientPaths,
 ) -> anyhow::Result<()> {
     let Server::Http { key: Some(_), name, .. } = server else { return Ok(()) };
     let advice = if client.can_reference_key() {
@@ -27,7 +27,7 @@ pub(crate) fn check_may_hold_key(
         bail!("{reason}, so the key would be committed: {advice}");
     }
     let is_of_user = || {
-        let files = place.user_files(client).unwrap_or_default();
+        let files = paths.user_files(client).unwrap_or_default();
         files.iter().any(|own| own == file || same_file(own, file))
     };
     let is_of_project =
@@ -58,9 +58,9 @@ mod tests {
     }
 
     fn check(client: Client, file: &Path, home: &Path) -> Result<(), String> {
-        let place = Place::new(Some(home.to_owned()), &|_| None, Vec::new());
-        assert!(check_may_hold_key(&server(false), client, file, &place).is_ok());
-        check_may_hold_key(&server(true), client, file, &place).map_err(|error| error.to_string())
+        let paths = ClientPaths::new(Some(home.to_owned()), &|_| None, Vec::new());
+        assert!(check_may_hold_key(&server(false), client, file, &paths).is_ok());
+        check_may_hold_key(&server(true), client, file, &paths).map_err(|error| error.to_string())
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! Every MCP client that this program can configure: one table, which `client-config` and `setup` read. It must not know
 //! how a file is edited.
 //!
-//! Each row names the client's documentation or source. `place.rs` has the files, `entry.rs` the entries.
+//! Each row names the client's documentation or source. `client_paths.rs` has the files, `entry.rs` the entries.
 
 mod claude_project;
+mod client_paths;
 mod command_shell;
 mod entry;
 mod hook_files;
@@ -11,18 +12,17 @@ mod hooks;
 mod key_file;
 mod notes;
 mod package_runner;
-mod place;
 mod program;
 
 use clap::ValueEnum;
 
 pub(crate) use self::claude_project::claude_project;
+pub(crate) use self::client_paths::ClientPaths;
 pub(crate) use self::entry::{
     DEFAULT_NAME, Server, added_environment, is_same_server, key_variable, launch, with_present_settings,
 };
 pub(crate) use self::hooks::{HookContent, HookServer, recognise_programs, unusual_name};
 pub(crate) use self::key_file::check_may_hold_key;
-pub(crate) use self::place::Place;
 pub(crate) use self::program::{installed_program, server_on_this_machine};
 
 use crate::cli::config_text::{EntryLocation, Format};

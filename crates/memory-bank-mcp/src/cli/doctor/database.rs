@@ -64,7 +64,7 @@ pub(crate) async fn check(
 
 fn report_pooling(pooling: Pooling, findings: &mut Findings) {
     match pooling {
-        Pooling::Kept => findings.ok("database.pooler", "connections keep their sessions"),
+        Pooling::Session => findings.ok("database.pooler", "connections keep their sessions"),
         Pooling::Unknown(why) => findings.warning(
             "database.pooler",
             format!("it is not known whether connections keep their sessions: {why}"),

@@ -227,7 +227,7 @@ impl HookBank {
     async fn json(&self, tool: &str, arguments: Value) -> anyhow::Result<Value> {
         let arguments = members(arguments);
         let result = match self {
-            Self::Folder(bank) => bank.tools.call_directly(tool, arguments).await?,
+            Self::Folder(bank) => bank.tools.call_in_process(tool, arguments).await?,
             Self::Server(server) => server.call(tool, arguments).await?,
         };
         let text = text(&result).map_err(|refusal| anyhow!("{tool}: {refusal}"))?;

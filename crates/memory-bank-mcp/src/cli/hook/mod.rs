@@ -7,11 +7,11 @@
 mod agent;
 mod answer;
 mod bank;
-mod due;
 mod error_log;
 mod event_text;
 mod events;
 mod graph_texts;
+mod pending_records;
 mod recording;
 mod session;
 mod settings;

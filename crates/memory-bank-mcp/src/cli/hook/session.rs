@@ -192,7 +192,7 @@ impl AgentSession {
         }
     }
 
-    /// Whether the agent is reminded of so much work for the first time, if it is to be; it counts as reminded then.
+    /// Whether the agent is to be reminded of this amount of work for the first time; it counts as reminded then.
     pub(super) fn remind(&mut self, reminds: bool, work: usize) -> bool {
         let is_first = reminds && work > self.reminded_work;
         if is_first {

@@ -13,7 +13,7 @@ use super::ownership::{self, Ownership};
 use super::records::{Part, Record, Records};
 use super::run::Run;
 use crate::cli::clients::{
-    Client, HookContent, HookServer, Place, Scope, installed_program, key_variable, unusual_name,
+    Client, ClientPaths, HookContent, HookServer, Scope, installed_program, key_variable, unusual_name,
 };
 use crate::cli::config_file::{self, FileAccess};
 use crate::cli::config_text;
@@ -45,7 +45,7 @@ pub(super) fn unavailable(run: &Run<'_>, target: &Target) -> Option<Unavailable>
             .to_owned();
         return Some(Unavailable { message, replaces_former: true });
     }
-    if let Some(plugin) = target.client.hook_plugin(&run.place) {
+    if let Some(plugin) = target.client.hook_plugin(&run.paths) {
         return because(format!("no hooks are added, since a plugin has them (`{}`)", plugin.display()));
     }
     let error = installed_program(target.scope == Scope::Project).err()?;
@@ -143,12 +143,12 @@ pub(super) fn plan(run: &Run<'_>, target: &Target, records: &Records) -> anyhow:
 }
 
 /// The files of agents that have this program's hooks, and the lists of plugins that name one with them.
-pub(super) fn installed(project: &Path, place: &Place) -> Vec<PathBuf> {
+pub(super) fn installed(project: &Path, paths: &ClientPaths) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = Client::agents()
         .flat_map(|client| {
             let scopes = [Scope::User, Scope::Project, Scope::Local];
-            let files = scopes.into_iter().flat_map(move |scope| client.hook_files(scope, project, place));
-            files.filter(move |file| has_hooks(client, file)).chain(client.hook_plugin(place))
+            let files = scopes.into_iter().flat_map(move |scope| client.hook_files(scope, project, paths));
+            files.filter(move |file| has_hooks(client, file)).chain(client.hook_plugin(paths))
         })
         .collect();
     files.dedup();
@@ -166,7 +166,7 @@ fn notes(run: &Run<'_>, target: &Target, server: Option<HookServer<'_>>) -> Vec<
     let client = target.client;
     let mut notes = Vec::new();
     for scope in [Scope::User, Scope::Project, Scope::Local] {
-        for file in client.hook_files(scope, &run.project, &run.place) {
+        for file in client.hook_files(scope, &run.project, &run.paths) {
             let is_other = file != target.file && scope != target.scope && has_hooks(client, &file);
             if is_other {
                 notes.push(note_of_other(run, client, scope, &file));

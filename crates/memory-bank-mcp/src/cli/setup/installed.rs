@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::hooks;
 use super::records::Records;
-use crate::cli::clients::Place;
+use crate::cli::clients::ClientPaths;
 use crate::cli::options::GlobalOptions;
 
 /// Whether `setup` has connected an agent of this machine.
@@ -22,5 +22,5 @@ pub(crate) fn has_agents(global: &GlobalOptions) -> anyhow::Result<bool> {
 pub(crate) fn files_with_hooks(global: &GlobalOptions) -> anyhow::Result<Vec<PathBuf>> {
     // They name the programs whose hooks are ours.
     Records::open(&global.state_folder()?, false)?;
-    Ok(hooks::installed(&global.project()?, &Place::of_this_machine()))
+    Ok(hooks::installed(&global.project()?, &ClientPaths::of_this_machine()))
 }

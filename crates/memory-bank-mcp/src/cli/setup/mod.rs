@@ -36,7 +36,7 @@ use self::records::Part;
 use self::report::Report;
 use self::run::{Confirm, Run};
 use crate::cli::client_config::project_folder;
-use crate::cli::clients::{Client, Place, Scope, claude_project, key_variable};
+use crate::cli::clients::{Client, ClientPaths, Scope, claude_project, key_variable};
 use crate::cli::config_file;
 use crate::cli::key_source;
 use crate::cli::options::GlobalOptions;
@@ -84,7 +84,7 @@ fn change_files(
         confirm,
         claude_project: claude_project(&project).ok(),
         project,
-        place: Place::of_this_machine(),
+        paths: ClientPaths::of_this_machine(),
         state: global.state_folder()?,
     };
     if run.confirm != Confirm::DryRun {
@@ -106,8 +106,8 @@ fn discard_left_drafts(run: &Run<'_>) {
     let scopes = [Scope::User, Scope::Project, Scope::Local];
     let files = Client::agents().flat_map(|client| {
         scopes.into_iter().flat_map(move |scope| {
-            let of_hooks = client.hook_files(scope, &run.project, &run.place);
-            client.files(scope, &run.project, &run.place).unwrap_or_default().into_iter().chain(of_hooks)
+            let of_hooks = client.hook_files(scope, &run.project, &run.paths);
+            client.files(scope, &run.project, &run.paths).unwrap_or_default().into_iter().chain(of_hooks)
         })
     });
     // A file is written where its links lead.
@@ -157,10 +157,10 @@ fn targets(run: &Run<'_>) -> anyhow::Result<Vec<Target>> {
     clients.sort_unstable();
     clients.dedup();
     if clients.is_empty() {
-        let found = run.place.found();
+        let found = run.paths.found();
         if found.is_empty() {
             let searched = Client::agents().map(|client| {
-                format!("\n  {}: {}", client.row().title, run.place.searched(client).join(", "))
+                format!("\n  {}: {}", client.row().title, run.paths.searched(client).join(", "))
             });
             bail!(
                 "no agent was found on this machine; name one with `--client`, such as `--client claude-code`. `setup` looked for{}",
@@ -184,7 +184,7 @@ fn targets(run: &Run<'_>) -> anyhow::Result<Vec<Target>> {
     for client in clients {
         let scope = run.options.scope.unwrap_or_else(|| client.setup_scope());
         let files = client
-            .files(scope, &run.project, &run.place)
+            .files(scope, &run.project, &run.paths)
             .with_context(|| format!("{} cannot be set up", client.row().title))?;
         let project = match scope {
             Scope::Local => Some(run.claude_project.clone().context("the project's path is not UTF-8")?),
@@ -193,7 +193,7 @@ fn targets(run: &Run<'_>) -> anyhow::Result<Vec<Target>> {
         let target = |file| Target { client, scope, file, project: project.clone(), part: Part::Server };
         targets.extend(files.into_iter().map(target));
         let hooks =
-            client.hook_file(scope, &run.project, &run.place, run.name()).filter(|_| !run.options.no_hooks);
+            client.hook_file(scope, &run.project, &run.paths, run.name()).filter(|_| !run.options.no_hooks);
         let project = project.clone();
         targets.extend(hooks.map(|file| Target { client, scope, file, project, part: Part::Hooks }));
     }

@@ -38,7 +38,7 @@ pub(super) fn plan(
     let entry = target.client.entry(&server);
     let location = target.client.location(name, target.project.as_deref());
     let file = resolve(target.scope, &target.file, &run.project)?;
-    check_may_hold_key(&server, target.client, &file, &run.place)?;
+    check_may_hold_key(&server, target.client, &file, &run.paths)?;
     let before = config_file::read(&file)?;
     let text = before.as_deref().unwrap_or_default();
     let present = config_text::find(text, location)?;

@@ -9,7 +9,7 @@ use clap::Args;
 use memory_bank_folder::StateFolder;
 
 use crate::cli::client_config::parse_name;
-use crate::cli::clients::{Client, DEFAULT_NAME, Place, Scope};
+use crate::cli::clients::{Client, ClientPaths, DEFAULT_NAME, Scope};
 use crate::cli::options::GlobalOptions;
 use crate::cli::output::{Output, escaped_text};
 use crate::cli::server_address;
@@ -85,7 +85,7 @@ pub(super) struct Run<'a> {
     pub(super) output: Output,
     pub(super) confirm: Confirm,
     pub(super) project: PathBuf,
-    pub(super) place: Place,
+    pub(super) paths: ClientPaths,
     pub(super) state: StateFolder,
     /// The project in Claude Code's file of the user; `None` if its path is not UTF-8.
     pub(super) claude_project: Option<String>,
@@ -99,7 +99,7 @@ impl Run<'_> {
 
     /// The folder that is taken for the project though it is none: the home folder, or the root folder; without `--path`.
     pub(super) fn no_project(&self) -> Option<&'static str> {
-        let home = self.place.home.as_ref().and_then(|home| dunce::canonicalize(home).ok());
+        let home = self.paths.home.as_ref().and_then(|home| dunce::canonicalize(home).ok());
         if self.global.path.is_some() {
             None
         } else if self.project.parent().is_none() {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use memory_bank_core::caller::Right;
 use memory_bank_core::clock::{Clock, SystemClock, SystemEntropy};
-use memory_bank_core::transfer::{Onto, ProjectCopy};
+use memory_bank_core::transfer::{ExistingContentPolicy, ProjectCopy};
 use memory_bank_folder::{FolderSource, SourceHistory};
 use memory_bank_postgres::OperatorAction;
 
@@ -43,9 +43,9 @@ pub(super) async fn run(
     let copy = Arc::new(copy);
     copy.bank.check_for_rows()?;
     let onto = match options {
-        ImportOptions { replace: true, .. } => Onto::Replace,
-        ImportOptions { merge: true, .. } => Onto::Merge,
-        _ => Onto::Empty,
+        ImportOptions { replace: true, .. } => ExistingContentPolicy::Replace,
+        ImportOptions { merge: true, .. } => ExistingContentPolicy::Merge,
+        _ => ExistingContentPolicy::Empty,
     };
     let backups = match &source {
         Some(source) if options.backups => source.backups().await?,
@@ -58,7 +58,7 @@ pub(super) async fn run(
         }
         _ => None,
     };
-    let right = if onto == Onto::Replace { Right::Admin } else { Right::Write };
+    let right = if onto == ExistingContentPolicy::Replace { Right::Admin } else { Right::Write };
     let opened = open(arguments, right).await?;
     let OpenedProject { bank, caller, .. } = &opened;
     let mut import =

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use memory_bank_archive::Reader;
 use memory_bank_core::caller::Right;
-use memory_bank_core::transfer::Onto;
+use memory_bank_core::transfer::ExistingContentPolicy;
 use memory_bank_postgres::OperatorAction;
 
 use super::progress::Progress;
@@ -28,8 +28,9 @@ pub(super) async fn run(
     let opened = open(arguments, Right::Admin).await?;
     let OpenedProject { bank, caller, .. } = &opened;
     let file = subject(from);
-    let mut import =
-        bank.begin_import(caller, Onto::Replace, OperatorAction::Restored, file.as_deref()).await?;
+    let mut import = bank
+        .begin_import(caller, ExistingContentPolicy::Replace, OperatorAction::Restored, file.as_deref())
+        .await?;
     let size = copy.bank.size();
     let histories = if with_history { reader.histories() } else { Vec::new() };
     let progress = Progress::new(size.items() + backups.len() + histories.len(), "restoring");

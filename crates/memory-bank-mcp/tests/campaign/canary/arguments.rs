@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::tenant::{Kind, Place, Tenant};
+use super::tenant::{CanaryLocation, Kind, Tenant};
 use crate::harness::random::Random;
 
 /// Words that the documents of both projects contain.
@@ -65,7 +65,7 @@ impl Maker<'_> {
 
     fn value(&mut self, name: &str, schema: &Value) -> Value {
         if self.malformed && self.random.chance(15) {
-            let own = self.own.canary(Place::Text);
+            let own = self.own.canary(CanaryLocation::Text);
             let malformed =
                 [json!(null), json!(""), json!([]), json!({}), json!(-1), json!("../x.md"), json!([own])];
             return self.random.pick(&malformed).clone();
@@ -78,7 +78,7 @@ impl Maker<'_> {
             Some("integer") => self.integer(schema),
             // Shown as text, which would have to be JSON.
             _ if name == "attrs" => {
-                json!({ self.own.canary(Place::Attribute): self.own.canary(Place::Attribute),
+                json!({ self.own.canary(CanaryLocation::Attribute): self.own.canary(CanaryLocation::Attribute),
                 "kind": self.sentence() })
             }
             Some("array") if name == "edits" => self.edits(),
@@ -102,7 +102,7 @@ impl Maker<'_> {
         let word = *self.random.pick(&COMMON);
         let edit = match self.random.below(5) {
             0 => {
-                json!({"op": "replace", "old": word, "new": format!("{word} {}", self.own.canary(Place::Text))})
+                json!({"op": "replace", "old": word, "new": format!("{word} {}", self.own.canary(CanaryLocation::Text))})
             }
             1 => json!({"op": "insert_after", "match": word, "text": text}),
             2 => json!({"op": "prepend", "heading": "Common", "text": text}),
@@ -131,14 +131,14 @@ impl Maker<'_> {
             "sessionId" => self.thing(Kind::Thinking),
             "storeId" => self.named.slug.to_owned(),
             "path" => (*self.random.pick(&[".", self.named.slug])).to_owned(),
-            "name" if self.random.chance(50) => self.own.canary(Place::Entity),
+            "name" if self.random.chance(50) => self.own.canary(CanaryLocation::Entity),
             "name" => self.thing(Kind::EntityName),
             "entityType" | "relationType" => (*self.random.pick(&["thing", "common", "person"])).to_owned(),
             "query" => self.query(),
             "timestamp" => "2026-11-22T09:30:07Z".to_owned(),
             "heading" => "Common".to_owned(),
             "umbCommand" => "UMB".to_owned(),
-            "backupDir" | "branchId" => self.own.canary(Place::Text),
+            "backupDir" | "branchId" => self.own.canary(CanaryLocation::Text),
             _ => self.sentence(),
         }
     }
@@ -156,7 +156,7 @@ impl Maker<'_> {
     /// The name of a document, which may be new.
     fn file(&mut self) -> String {
         if self.random.chance(50) {
-            format!("{}.md", self.own.canary(Place::FileName))
+            format!("{}.md", self.own.canary(CanaryLocation::FileName))
         } else {
             format!("plain-{}.md", self.random.below(30))
         }
@@ -170,6 +170,10 @@ impl Maker<'_> {
 
     pub(crate) fn sentence(&mut self) -> String {
         let word = *self.random.pick(&COMMON);
-        format!("# Common\n\n{word} {} {}\n", self.own.canary(Place::Text), self.random.pick(&COMMON))
+        format!(
+            "# Common\n\n{word} {} {}\n",
+            self.own.canary(CanaryLocation::Text),
+            self.random.pick(&COMMON)
+        )
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::arguments::{COMMON, Maker};
-use super::tenant::{Kind, Persona, Place, Tenant};
+use super::tenant::{CanaryLocation, Kind, Persona, Tenant};
 use crate::harness::random::Random;
 use crate::harness::wire::Request;
 
@@ -152,7 +152,7 @@ impl Calls<'_> {
 
     /// The handshake; the client info holds a canary.
     pub(crate) fn open(&mut self) -> Call {
-        let name = self.own.canary(Place::Client);
+        let name = self.own.canary(CanaryLocation::Client);
         let params = json!({"protocolVersion": "2025-11-25", "capabilities": {},
             "clientInfo": {"name": name, "version": name, "title": name}});
         let mut request = self.post(&self.message("initialize", &params));
@@ -162,7 +162,7 @@ impl Calls<'_> {
 
     /// The REST routes. Keys of the own project are revoked by the faults alone, which record it.
     fn keys(&mut self) -> Call {
-        let label = json!({"label": self.own.canary(Place::Label)}).to_string();
+        let label = json!({"label": self.own.canary(CanaryLocation::Label)}).to_string();
         let others = self.others.thing(Kind::KeyId, true, self.random).unwrap_or_default();
         let own = self.own.thing(Kind::KeyId, false, self.random).filter(|_| self.random.chance(50));
         let own = own.unwrap_or_else(|| self.persona.key_id.clone());
@@ -219,7 +219,7 @@ impl Calls<'_> {
     /// A malformed message, or one for a foreign session.
     fn raw(&mut self) -> Call {
         let session = self.session();
-        let mark = self.own.canary(Place::Text);
+        let mark = self.own.canary(CanaryLocation::Text);
         let list = self.message("tools/list", &json!({}));
         let body = match self.random.below(4) {
             0 => format!("[{list},{list}]"),
@@ -282,7 +282,7 @@ impl Calls<'_> {
 
     fn without_session(&mut self, method: &str, name: Option<String>, mut params: Value) -> Request {
         params["_meta"] = json!({"io.modelcontextprotocol/protocolVersion": SESSIONLESS,
-            "io.modelcontextprotocol/clientInfo": {"name": self.own.canary(Place::Client), "version": "1"},
+            "io.modelcontextprotocol/clientInfo": {"name": self.own.canary(CanaryLocation::Client), "version": "1"},
             "io.modelcontextprotocol/clientCapabilities": {}});
         let mut request = self.post(&self.message(method, &params));
         request.headers.push(("MCP-Protocol-Version", SESSIONLESS.to_owned()));

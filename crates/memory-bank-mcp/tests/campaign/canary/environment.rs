@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::calls::{Call, Calls};
 use super::outcomes::has_succeeded;
 use super::run::Campaign;
-use super::tenant::{Kind, Persona, Place, Tenant};
+use super::tenant::{CanaryLocation, Kind, Persona, Tenant};
 use crate::harness::operator::operate;
 use crate::harness::random::Random;
 use crate::harness::replica::Replica;
@@ -103,7 +103,7 @@ fn people(campaign: &Campaign, environment: &Environment) {
         }
         made.push(user);
         for scopes in scopes {
-            let label = campaign.tenants[tenant].canary(Place::Label);
+            let label = campaign.tenants[tenant].canary(CanaryLocation::Label);
             let mut words = vec!["keys", "create", "--user", user, "--project", project, "--label", &label];
             words.extend(["--rate-limit", "0"]);
             if !scopes.is_empty() {
@@ -143,14 +143,14 @@ pub(crate) fn fixed_call(campaign: &Campaign, persona: &Persona, method: &str, p
 /// Plants canaries in every place, under names with canaries and under names that the other project knows.
 fn plant(campaign: &Campaign, owner: &Persona) {
     let own = campaign.sides(owner).0;
-    let text = || own.canary(Place::Text);
+    let text = || own.canary(CanaryLocation::Text);
     let document = || format!("# Common\n\nharvest bridge {}\n\n- lantern {}\n", text(), text());
     let write = |name: &str| json!({"filename": name, "content": document()});
     let mut calls = vec![
         ("initialize_memory_bank", json!({"path": "."})),
         ("write_memory_bank_file", write("notes.md")),
         ("write_memory_bank_file", write(&format!("plain-{}.md", own.slug))),
-        ("write_memory_bank_file", write(&format!("{}.md", own.canary(Place::FileName)))),
+        ("write_memory_bank_file", write(&format!("{}.md", own.canary(CanaryLocation::FileName)))),
         ("write_memory_bank_file", write("system-patterns.md")),
         ("track_progress", json!({"action": text(), "description": text()})),
         ("add_session_note", json!({"note": text()})),
@@ -158,8 +158,10 @@ fn plant(campaign: &Campaign, owner: &Persona) {
         ("update_tasks", json!({"add": [text()]})),
         ("update_active_context", json!({"issues": [text()], "nextSteps": [text()]})),
     ];
-    for name in ["Common Thing".to_owned(), format!("Plain {}", own.slug), own.canary(Place::Entity)] {
-        let attributes = json!({ own.canary(Place::Attribute): own.canary(Place::Attribute) });
+    for name in ["Common Thing".to_owned(), format!("Plain {}", own.slug), own.canary(CanaryLocation::Entity)]
+    {
+        let attributes =
+            json!({ own.canary(CanaryLocation::Attribute): own.canary(CanaryLocation::Attribute) });
         calls
             .push(("graph_upsert_entity", json!({"name": name, "entityType": "thing", "attrs": attributes})));
         calls.push(("graph_add_observation", json!({"entity": name, "text": text(), "source": text()})));

@@ -10,7 +10,7 @@ use super::calls::{Call, Session};
 use super::environment::{Environment, add, owner, tool_call};
 use super::outcomes::has_succeeded;
 use super::run::Campaign;
-use super::tenant::{Persona, Place, locked};
+use super::tenant::{CanaryLocation, Persona, locked};
 use super::{environment, forged_redis_entries};
 use crate::harness::random::Random;
 use crate::harness::redis;
@@ -104,7 +104,7 @@ impl Faults<'_> {
     /// Creates a key of an owner by REST; `None` if that fails, as it may soon after another fault.
     pub(crate) fn create_key(&mut self, tenant: usize, scopes: &str) -> Option<Arc<Persona>> {
         let owner = owner(self.campaign, tenant);
-        let label = self.campaign.tenants[tenant].canary(Place::Label);
+        let label = self.campaign.tenants[tenant].canary(CanaryLocation::Label);
         let list: Vec<&str> = scopes.split(',').filter(|scope| !scope.is_empty()).collect();
         let body = json!({"label": label, "scopes": list, "rateLimit": 0}).to_string();
         let answer = self.rest(&owner, "POST", "/api/keys", body);

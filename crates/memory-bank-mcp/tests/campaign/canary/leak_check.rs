@@ -4,7 +4,7 @@
 //! project either, except those that the request itself sent, labels of keys if it may administer keys, and, in replayed
 //! answers, canaries that the key sent before. A revoked key gets no canary and no success.
 
-use super::tenant::{Access, Persona, Place, Tenant};
+use super::tenant::{Access, CanaryLocation, Persona, Tenant};
 use crate::harness::wire::{Answer, Request};
 
 /// The facts that decide which canaries a reply may contain.
@@ -66,7 +66,8 @@ fn of_keys(request: &Request) -> bool {
 fn check_without_read(request: &Request, seen: &[u8], rules: &Rules<'_>) -> Result<(), String> {
     let sent = request.text().to_ascii_lowercase();
     for (at, canary) in canaries(seen, &rules.own.mark) {
-        let is_label = canary.as_bytes().get(rules.own.mark.len()) == Some(&(Place::Label.character() as u8));
+        let is_label =
+            canary.as_bytes().get(rules.own.mark.len()) == Some(&(CanaryLocation::Label.character() as u8));
         let allowed = sent.contains(&canary)
             || (is_label && rules.persona.administers && of_keys(request))
             || (request.stream && rules.persona.has_sent(&canary));
@@ -155,7 +156,7 @@ mod tests {
     #[test]
     fn a_foreign_canary_is_found_anywhere_in_a_reply() {
         let bench = Bench::new("");
-        let canary = bench.others.canary(Place::Text);
+        let canary = bench.others.canary(CanaryLocation::Text);
         assert_eq!(bench.judge("", &answer("nothing")), Ok(()));
         let mut found = vec![
             answer(&format!("data: {{\"x\": \"{canary}\"}}")),
@@ -174,7 +175,7 @@ mod tests {
     #[test]
     fn a_key_without_read_may_get_back_only_its_own_canaries() {
         let bench = Bench::new("write");
-        let (sent, kept) = (bench.own.canary(Place::Text), bench.own.canary(Place::Text));
+        let (sent, kept) = (bench.own.canary(CanaryLocation::Text), bench.own.canary(CanaryLocation::Text));
         assert_eq!(bench.judge(&sent, &answer(&sent)), Ok(()));
         bench.judge(&sent, &answer(&format!("{sent} {kept}"))).expect_err("a leak");
         assert_eq!(Bench::new("read").judge("", &answer(&kept)), Ok(()));
@@ -187,7 +188,7 @@ mod tests {
         let done = answer(r#"{"result": {"isError": false}}"#);
         let write = r#"{"method": "tools/call", "params": {"arguments": {"filename": "a.md"}}}"#;
         bench.judge(write, &done).expect_err("a success");
-        bench.judge("", &answer(&bench.own.canary(Place::Text))).expect_err("a leak");
+        bench.judge("", &answer(&bench.own.canary(CanaryLocation::Text))).expect_err("a leak");
         assert_eq!(bench.judge(r#"{"method": "ping"}"#, &done), Ok(()));
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::run::Campaign;
-use super::tenant::{Persona, Place, Tenant, locked};
+use super::tenant::{CanaryLocation, Persona, Tenant, locked};
 use crate::harness::random::Random;
 
 /// A server that answers everything with this text.
@@ -68,12 +68,12 @@ fn run(text: impl Fn(&[Tenant; 2]) -> String) -> Campaign {
 
 #[test]
 fn a_leaking_server_is_detected_with_seed_and_call() {
-    let report = run(|[_, beta]| beta.canary(Place::Text)).leaks().expect("a leak");
+    let report = run(|[_, beta]| beta.canary(CanaryLocation::Text)).leaks().expect("a leak");
     assert!(
         report.contains("a canary of `beta`") && report.contains("seed 7") && report.contains("POST /mcp"),
         "{report}"
     );
-    let report = run(|[alpha, _]| alpha.canary(Place::Text)).leaks().expect("a leak");
+    let report = run(|[alpha, _]| alpha.canary(CanaryLocation::Text)).leaks().expect("a leak");
     assert!(report.contains("key of p, write") && !report.contains("key of p,  ("), "{report}");
 }
 

@@ -19,7 +19,7 @@ use std::time::Instant;
 use self::environment::{Environment, World};
 use self::faults::Faults;
 use self::run::Campaign;
-use self::tenant::{Place, locked};
+use self::tenant::{CanaryLocation, locked};
 use crate::harness::number;
 use crate::harness::random::Random;
 
@@ -66,10 +66,11 @@ fn no_reply_leaks_another_project_or_exceeds_the_rights_of_its_key() {
     assert!(total.succeeded * 4 > calls, "too little succeeded: {total:?}, seed {seed}");
     assert_eq!(tally.faults.len(), faults::KINDS.len(), "{:?}, seed {seed}", tally.faults);
     for tenant in 0..2 {
-        for place in Place::ALL.into_iter().filter(|place| *place != Place::Client) {
+        for location in CanaryLocation::ALL.into_iter().filter(|location| *location != CanaryLocation::Client)
+        {
             assert!(
-                tally.seen.contains(&(tenant, place.character())),
-                "no canary of {place:?} was ever seen by its own project"
+                tally.seen.contains(&(tenant, location.character())),
+                "no canary of {location:?} was ever seen by its own project"
             );
         }
     }

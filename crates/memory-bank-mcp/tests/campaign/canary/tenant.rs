@@ -14,7 +14,7 @@ const MAX_IDS: usize = 64;
 
 /// The kind of place that a canary is planted in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Place {
+pub(crate) enum CanaryLocation {
     Text,
     FileName,
     Entity,
@@ -23,7 +23,7 @@ pub(crate) enum Place {
     Label,
 }
 
-impl Place {
+impl CanaryLocation {
     pub(crate) const ALL: [Self; 6] =
         [Self::Text, Self::FileName, Self::Entity, Self::Attribute, Self::Client, Self::Label];
 
@@ -73,9 +73,9 @@ impl Tenant {
     }
 
     /// A new canary.
-    pub(crate) fn canary(&self, place: Place) -> String {
+    pub(crate) fn canary(&self, location: CanaryLocation) -> String {
         let number = self.planted.fetch_add(1, Ordering::Relaxed);
-        format!("{}{}{number:07}", self.mark, place.character())
+        format!("{}{}{number:07}", self.mark, location.character())
     }
 
     /// Remembers an id or a name.

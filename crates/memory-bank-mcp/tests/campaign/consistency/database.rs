@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use memory_bank_test_postgres::{Link, MIGRATOR, OwnServer, SERVER, TestRedis};
+use memory_bank_test_postgres::{Link, MIGRATOR, DedicatedServer, SERVER, TestRedis};
 use serde_json::json;
 
 use super::clock::Clock;
@@ -28,7 +28,7 @@ const FAULTS: [&str; 7] = [
 const CLOCK_JUMPS: &str = "the clock of a server jumps";
 
 struct Environment {
-    database: OwnServer,
+    database: DedicatedServer,
     redis: Option<TestRedis>,
     redis_port: u16,
     replicas: Vec<Replica>,
@@ -73,7 +73,7 @@ pub(crate) fn run(faults: usize, random: &mut Random) -> Counts {
 
 impl Environment {
     fn new() -> Self {
-        let database = OwnServer::start();
+        let database = DedicatedServer::start();
         operate(&database.url_of(MIGRATOR), "", &["migrate"]);
         database.admit_server();
         let redis = TestRedis::start();

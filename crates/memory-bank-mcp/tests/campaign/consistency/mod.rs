@@ -6,6 +6,7 @@ mod checker;
 mod clock;
 mod database;
 mod folder;
+mod links;
 mod recorder;
 
 use crate::harness::number;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::Duration;
 
-use memory_bank_test_postgres::{MIGRATOR, OwnServer, SERVER, TestRedis};
+use memory_bank_test_postgres::{DedicatedServer, MIGRATOR, SERVER, TestRedis};
 
 use super::acknowledged_writes::{Contents, Counts, setup_calls};
 use super::writers::Writers;
@@ -23,7 +23,7 @@ const KILLS_A_BANK: usize = 20;
 pub(crate) type ByKind = BTreeMap<&'static str, usize>;
 
 struct Environment {
-    database: OwnServer,
+    database: DedicatedServer,
     redis: Option<TestRedis>,
     redis_port: u16,
     replicas: Vec<Replica>,
@@ -43,7 +43,7 @@ pub(crate) fn run(kills: usize, random: &mut Random) -> (Counts, ByKind) {
 
 impl Environment {
     fn new() -> Self {
-        let database = OwnServer::start();
+        let database = DedicatedServer::start();
         operate(&database.url_of(MIGRATOR), "", &["migrate"]);
         database.admit_server();
         let redis = TestRedis::start();

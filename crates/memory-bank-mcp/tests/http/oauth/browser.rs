@@ -58,7 +58,7 @@ pub(crate) fn connect(server: &Server, database: &TestDatabase, user: &str, scop
     connect_with(server, &login_code(database, user), scope)
 }
 
-/// The same with this key or login code.
+/// Signs in with this key or login code.
 pub(crate) fn connect_with(server: &Server, secret: &str, scope: &str) -> Tokens {
     let client = register(server, &[CALLBACK]);
     let mut browser = Browser::new(server);

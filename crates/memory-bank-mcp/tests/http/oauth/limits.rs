@@ -25,7 +25,7 @@ fn fetch(server: &Server, at: usize) -> String {
     Browser::new(server).get(&authorize(&client, "read")).body
 }
 
-/// How many of so many requests are not refused with 429, sent to the servers in turn.
+/// The number of requests that are not refused with 429 when they are sent to the servers in turn.
 fn admitted(servers: &[&Server], times: usize, send: impl Fn(&Server) -> u16) -> usize {
     let turns = servers.iter().cycle().take(times);
     turns.filter(|server| send(server) != 429).count()

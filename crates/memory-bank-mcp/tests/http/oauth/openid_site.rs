@@ -15,13 +15,13 @@ pub(super) const MAPPING: &str =
 pub(super) const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");
 
 /// A provider and a server of alice's projects `atlas` and `docs`, at which its users sign in.
-pub(super) struct Place {
+pub(super) struct OpenIdSite {
     pub(super) database: TestDatabase,
     pub(super) provider: Provider,
     pub(super) server: Server,
 }
 
-impl Place {
+impl OpenIdSite {
     pub(super) fn new() -> Self {
         Self::with(&[])
     }

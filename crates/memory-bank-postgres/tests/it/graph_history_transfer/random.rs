@@ -7,7 +7,7 @@ use memory_bank_core::history::ChangeContext;
 use memory_bank_core::store::{
     Bank, EntityDraft, EntityRef, GraphStore, ObservationDraft, UndoRequest, undo,
 };
-use memory_bank_core::transfer::{HistoryCount, Onto};
+use memory_bank_core::transfer::{ExistingContentPolicy, HistoryCount};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, TestRunner};
@@ -15,7 +15,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{assert_same, changes, graph_in, graph_of};
-use crate::history_transfer::Place;
+use crate::history_transfer::TransferFolders;
 use crate::support::Bench;
 
 /// One change of a random history; numbers choose names, texts and callers.
@@ -132,7 +132,7 @@ fn histories() -> Vec<Vec<(bool, Step)>> {
 
 #[tokio::test]
 async fn random_changes_of_the_graph_of_a_database_return_from_a_folder_as_they_were() {
-    let (bench, place) = (Bench::new().await, Place::new());
+    let (bench, folders) = (Bench::new().await, TransferFolders::new());
     let bank = bench.bank();
     for (case, steps) in histories().into_iter().enumerate() {
         let name = |letter: char| format!("{letter}{case}");
@@ -143,50 +143,50 @@ async fn random_changes_of_the_graph_of_a_database_return_from_a_folder_as_they_
         }
         let what = format!("history {case}: {steps:?}");
         let before = changes(&bank, &alice).await;
-        let count = place.export(&bank, &alice, &name('f')).await;
+        let count = folders.export(&bank, &alice, &name('f')).await;
         assert_eq!(count, HistoryCount { changes: before.len(), ..HistoryCount::default() }, "{what}");
-        assert_same((&bank, &alice), (&place.bank(&name('f')), &alice), &what).await;
-        assert_eq!(graph_of(&bank, &alice).await, graph_in(&place, &name('f')).await, "{what}");
+        assert_same((&bank, &alice), (&folders.bank(&name('f')), &alice), &what).await;
+        assert_eq!(graph_of(&bank, &alice).await, graph_in(&folders, &name('f')).await, "{what}");
 
         let carol = bench.tenant("carol", &name('b')).await;
-        let imported = place.import(&name('f'), &bank, &carol, Onto::Empty).await.unwrap();
+        let imported = folders.import(&name('f'), &bank, &carol, ExistingContentPolicy::Empty).await.unwrap();
         assert_eq!(imported.history, count, "{what}");
         assert_same((&bank, &alice), (&bank, &carol), &what).await;
         assert_eq!(graph_of(&bank, &alice).await, graph_of(&bank, &carol).await, "{what}");
 
-        place.export(&bank, &carol, &name('g')).await;
-        assert_same((&bank, &alice), (&place.bank(&name('g')), &alice), &what).await;
+        folders.export(&bank, &carol, &name('g')).await;
+        assert_same((&bank, &alice), (&folders.bank(&name('g')), &alice), &what).await;
         // A second import adds no history.
-        let again = place.import(&name('g'), &bank, &carol, Onto::Merge).await.unwrap();
+        let again = folders.import(&name('g'), &bank, &carol, ExistingContentPolicy::Merge).await.unwrap();
         assert_eq!((again.history.changes, again.history.changes_left_out), (0, before.len()), "{what}");
     }
 }
 
 #[tokio::test]
 async fn random_changes_of_the_graph_of_a_folder_come_into_a_database_as_they_were() {
-    let (bench, place) = (Bench::new().await, Place::new());
+    let (bench, folders) = (Bench::new().await, TransferFolders::new());
     let bank = bench.bank();
     for (case, steps) in histories().into_iter().enumerate() {
         let name = |letter: char| format!("{letter}{case}");
-        std::fs::create_dir_all(place.project(&name('f')).join("memory-bank")).unwrap();
-        let folder = place.bank(&name('f'));
+        std::fs::create_dir_all(folders.project(&name('f')).join("memory-bank")).unwrap();
+        let folder = folders.bank(&name('f'));
         let owner = Caller::local("alice");
         let editor = Caller { user_name: "bob".to_owned(), role: Role::Editor, ..owner.clone() };
-        for (place, (is_owner, step)) in steps.iter().enumerate() {
-            if place == steps.len() / 2 {
+        for (folders, (is_owner, step)) in steps.iter().enumerate() {
+            if folders == steps.len() / 2 {
                 folder.compact(&owner).await.unwrap();
             }
             take(&folder, &owner, &editor, *is_owner, step).await;
         }
         let what = format!("history {case}: {steps:?}");
         let carol = bench.tenant("carol", &name('b')).await;
-        let imported = place.import(&name('f'), &bank, &carol, Onto::Empty).await.unwrap();
+        let imported = folders.import(&name('f'), &bank, &carol, ExistingContentPolicy::Empty).await.unwrap();
         let all = changes(&folder, &owner).await;
         assert_eq!((imported.history.changes, imported.history.changes_left_out), (all.len(), 0), "{what}");
         assert_same((&folder, &owner), (&bank, &carol), &what).await;
-        assert_eq!(graph_in(&place, &name('f')).await, graph_of(&bank, &carol).await, "{what}");
-        place.export(&bank, &carol, &name('g')).await;
-        assert_same((&folder, &owner), (&place.bank(&name('g')), &owner), &what).await;
-        assert_eq!(graph_in(&place, &name('f')).await, graph_in(&place, &name('g')).await, "{what}");
+        assert_eq!(graph_in(&folders, &name('f')).await, graph_of(&bank, &carol).await, "{what}");
+        folders.export(&bank, &carol, &name('g')).await;
+        assert_same((&folder, &owner), (&folders.bank(&name('g')), &owner), &what).await;
+        assert_eq!(graph_in(&folders, &name('f')).await, graph_in(&folders, &name('g')).await, "{what}");
     }
 }

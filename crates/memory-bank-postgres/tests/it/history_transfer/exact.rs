@@ -3,10 +3,12 @@
 use memory_bank_core::caller::Caller;
 use memory_bank_core::history::{Subject, Version, VersionKind, VersionQuery};
 use memory_bank_core::store::{Bank, HistoryError};
-use memory_bank_core::transfer::{HistoryCount, Onto, read_history_line, write_history_line};
+use memory_bank_core::transfer::{
+    ExistingContentPolicy, HistoryCount, read_history_line, write_history_line,
+};
 use memory_bank_postgres::{OperatorAction, PostgresBank};
 
-use super::{Place, assert_same, delete, documents, kept, rename, set, versions};
+use super::{TransferFolders, assert_same, delete, documents, kept, rename, set, versions};
 use crate::support::{Bench, path};
 
 /// The last name of every document of the tests.
@@ -79,7 +81,8 @@ async fn assert_exact(one: (&dyn Bank, &Caller), other: (&dyn Bank, &Caller), wh
 /// Copies a project as a backup file does: each version as a line.
 async fn copy(bank: &PostgresBank, from: &Caller, to: &Caller) -> HistoryCount {
     let mut export = bank.begin_export(from).await.unwrap();
-    let mut import = bank.begin_import(to, Onto::Empty, OperatorAction::Restored, None).await.unwrap();
+    let mut import =
+        bank.begin_import(to, ExistingContentPolicy::Empty, OperatorAction::Restored, None).await.unwrap();
     for document in export.history().await.unwrap() {
         let mut history = export.history_of(document).await.unwrap();
         for link in &mut history.links {
@@ -95,7 +98,7 @@ async fn copy(bank: &PostgresBank, from: &Caller, to: &Caller) -> HistoryCount {
 /// Takes a project of a database through all kinds of transfers. `first` is the caller of a source that is already there.
 async fn through_all(
     bench: &Bench,
-    place: &Place,
+    folders: &TransferFolders,
     first: (&dyn Bank, &Caller),
     database: &Caller,
     prefix: &str,
@@ -105,16 +108,16 @@ async fn through_all(
     let listed = versions(first.0, first.1).await.len();
     let count = HistoryCount { versions: listed, ..HistoryCount::default() };
 
-    assert_eq!(place.export(&bank, database, &name('f')).await, count);
-    assert_exact(first, (&place.bank(&name('f')), database), "from a database into a folder").await;
+    assert_eq!(folders.export(&bank, database, &name('f')).await, count);
+    assert_exact(first, (&folders.bank(&name('f')), database), "from a database into a folder").await;
 
     let carol = bench.tenant("carol", &name('b')).await;
-    let imported = place.import(&name('f'), &bank, &carol, Onto::Empty).await.unwrap();
+    let imported = folders.import(&name('f'), &bank, &carol, ExistingContentPolicy::Empty).await.unwrap();
     assert_eq!(imported.history, count);
     assert_exact(first, (&bank, &carol), "from a folder into a database").await;
 
-    assert_eq!(place.export(&bank, &carol, &name('g')).await, count);
-    assert_exact(first, (&place.bank(&name('g')), &carol), "from a folder into a folder").await;
+    assert_eq!(folders.export(&bank, &carol, &name('g')).await, count);
+    assert_exact(first, (&folders.bank(&name('g')), &carol), "from a folder into a folder").await;
 
     let dora = bench.tenant("dora", &name('c')).await;
     assert_eq!(copy(&bank, &carol, &dora).await, count);
@@ -123,7 +126,7 @@ async fn through_all(
 
 #[tokio::test]
 async fn the_history_of_a_database_comes_back_without_a_version_more_or_less() {
-    let (bench, place) = (Bench::new().await, Place::new());
+    let (bench, folders) = (Bench::new().await, TransferFolders::new());
     let (bank, alice) = (bench.bank(), bench.tenant("alice", "a").await);
     let before = PostgresBank::new(bench.database.clone().with_history_days(0), "a".to_owned());
     for name in OLD {
@@ -135,37 +138,37 @@ async fn the_history_of_a_database_comes_back_without_a_version_more_or_less() {
         (old.len(), old[2].0.kind, old[2].1.clone()),
         (3, VersionKind::Outside, Some(old_text("old.md")))
     );
-    through_all(&bench, &place, (&bank, &alice), &alice, "database").await;
+    through_all(&bench, &folders, (&bank, &alice), &alice, "database").await;
 }
 
 #[tokio::test]
 async fn the_history_of_a_folder_comes_back_without_a_version_more_or_less() {
-    let (bench, place) = (Bench::new().await, Place::new());
+    let (bench, folders) = (Bench::new().await, TransferFolders::new());
     let (bank, owner) = (bench.bank(), Caller::local("alice"));
-    let files = place.project("f").join("memory-bank");
+    let files = folders.project("f").join("memory-bank");
     std::fs::create_dir_all(&files).unwrap();
     for name in OLD {
         std::fs::write(files.join(name), old_text(name)).unwrap();
     }
-    make(&place.bank("f"), &owner).await;
-    let folder = place.bank("f");
+    make(&folders.bank("f"), &owner).await;
+    let folder = folders.bank("f");
     let old = of_name(&folder, &owner, "old.md").await;
     assert_eq!(
         (old.len(), old[2].0.kind, old[2].1.clone()),
         (3, VersionKind::Outside, Some(old_text("old.md")))
     );
     let alice = bench.tenant("alice", "a").await;
-    let imported = place.import("f", &bank, &alice, Onto::Empty).await.unwrap();
+    let imported = folders.import("f", &bank, &alice, ExistingContentPolicy::Empty).await.unwrap();
     assert_eq!(imported.history.versions, versions(&folder, &owner).await.len());
     assert_exact((&folder, &owner), (&bank, &alice), "from the first folder").await;
-    through_all(&bench, &place, (&folder, &owner), &alice, "folder").await;
+    through_all(&bench, &folders, (&folder, &owner), &alice, "folder").await;
 }
 
 #[tokio::test]
 async fn what_comes_without_a_history_is_created_by_the_import_unless_others_came_with_theirs() {
-    let (bench, place) = (Bench::new().await, Place::new());
+    let (bench, folders) = (Bench::new().await, TransferFolders::new());
     let bank = bench.bank();
-    let files = place.project("f").join("memory-bank");
+    let files = folders.project("f").join("memory-bank");
     std::fs::create_dir_all(&files).unwrap();
     std::fs::write(files.join("notes.md"), "by hand\n").unwrap();
     let kinds = async |caller: &Caller| {
@@ -174,20 +177,20 @@ async fn what_comes_without_a_history_is_created_by_the_import_unless_others_cam
     };
     let by_import = |name: &str| (name.to_owned(), VersionKind::Created, Some("import".to_owned()));
     let alice = bench.tenant("alice", "a").await;
-    place.import("f", &bank, &alice, Onto::Empty).await.unwrap();
+    folders.import("f", &bank, &alice, ExistingContentPolicy::Empty).await.unwrap();
     assert_eq!(kinds(&alice).await, [by_import("notes.md")]);
     // Into a project that is not empty, each new document is one change of it, as each other one.
-    set(&place.bank("f"), &Caller::local("bob"), "other.md", "other\n").await;
+    set(&folders.bank("f"), &Caller::local("bob"), "other.md", "other\n").await;
     let bob = bench.tenant("bob", "b").await;
     set(&bank, &bob, "own.md", "own\n").await;
-    place.import("f", &bank, &bob, Onto::Merge).await.unwrap();
+    folders.import("f", &bank, &bob, ExistingContentPolicy::Merge).await.unwrap();
     let found = kinds(&bob).await;
     assert!(found.contains(&by_import("notes.md")) && found.len() == 3, "{found:?}");
 }
 
 #[tokio::test]
 async fn what_changed_while_no_history_was_kept_takes_no_version_from_another_document() {
-    let (bench, place) = (Bench::new().await, Place::new());
+    let (bench, folders) = (Bench::new().await, TransferFolders::new());
     let (bank, alice) = (bench.bank(), bench.tenant("alice", "a").await);
     let without = PostgresBank::new(bench.database.clone().with_history_days(0), "a".to_owned());
     for name in ["renamed.md", "replaced.md", "gone.md", "changed.md", "both.md"] {
@@ -203,12 +206,12 @@ async fn what_changed_while_no_history_was_kept_takes_no_version_from_another_do
     rename(&without, &alice, "both.md", "both-moved.md").await;
     set(&without, &alice, "both-moved.md", "both changed\n").await;
 
-    place.export(&bank, &alice, "f").await;
+    folders.export(&bank, &alice, "f").await;
     let carol = bench.tenant("carol", "b").await;
-    place.import("f", &bank, &carol, Onto::Empty).await.unwrap();
+    folders.import("f", &bank, &carol, ExistingContentPolicy::Empty).await.unwrap();
     let dora = bench.tenant("dora", "c").await;
     copy(&bank, &alice, &dora).await;
-    let folder = place.bank("f");
+    let folder = folders.bank("f");
     let copies: [(&dyn Bank, &Caller, &str); 3] =
         [(&folder, &alice, "in the folder"), (&bank, &carol, "from the folder"), (&bank, &dora, "copied")];
     let names = ["moved.md", "replaced.md", "gone.md", "changed.md", "both-moved.md"];

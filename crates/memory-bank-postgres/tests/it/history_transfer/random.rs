@@ -3,12 +3,12 @@
 use memory_bank_core::caller::{Caller, Role};
 use memory_bank_core::history::{Subject, Version, VersionQuery};
 use memory_bank_core::store::{Bank, Drafts};
-use memory_bank_core::transfer::{HistoryCount, Onto};
+use memory_bank_core::transfer::{ExistingContentPolicy, HistoryCount};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, TestRunner};
 
-use super::{Place, assert_same, delete, documents, edit, rename, set, undo_of, versions};
+use super::{TransferFolders, assert_same, delete, documents, edit, rename, set, undo_of, versions};
 use crate::support::{Bench, path};
 
 /// One change of a random history; numbers choose names, lines and callers.
@@ -102,7 +102,7 @@ fn histories() -> Vec<Vec<(bool, Step)>> {
 
 #[tokio::test]
 async fn random_histories_of_a_database_return_from_a_folder_as_they_were() {
-    let (bench, place) = (Bench::new().await, Place::new());
+    let (bench, folders) = (Bench::new().await, TransferFolders::new());
     let bank = bench.bank();
     for (case, steps) in histories().into_iter().enumerate() {
         let name = |letter: char| format!("{letter}{case}");
@@ -114,21 +114,21 @@ async fn random_histories_of_a_database_return_from_a_folder_as_they_were() {
         undo_of(&bank, &alice, "bob").await;
         let what = format!("history {case}: {steps:?}");
         let before = versions(&bank, &alice).await;
-        let count = place.export(&bank, &alice, &name('f')).await;
+        let count = folders.export(&bank, &alice, &name('f')).await;
         assert_eq!(count, HistoryCount { versions: before.len(), ..HistoryCount::default() }, "{what}");
-        assert_same((&bank, &alice), (&place.bank(&name('f')), &alice), &what).await;
+        assert_same((&bank, &alice), (&folders.bank(&name('f')), &alice), &what).await;
 
         let carol = bench.tenant("carol", &name('b')).await;
-        let imported = place.import(&name('f'), &bank, &carol, Onto::Empty).await.unwrap();
+        let imported = folders.import(&name('f'), &bank, &carol, ExistingContentPolicy::Empty).await.unwrap();
         assert_eq!(imported.history, count, "{what}");
         assert_same((&bank, &alice), (&bank, &carol), &what).await;
         let replaced = |versions: &[Version]| versions.iter().map(|one| one.replaced).collect::<Vec<_>>();
         assert_eq!(replaced(&before), replaced(&versions(&bank, &carol).await), "{what}");
 
-        place.export(&bank, &carol, &name('g')).await;
-        assert_same((&bank, &alice), (&place.bank(&name('g')), &alice), &what).await;
+        folders.export(&bank, &carol, &name('g')).await;
+        assert_same((&bank, &alice), (&folders.bank(&name('g')), &alice), &what).await;
         // A second import changes nothing.
-        let again = place.import(&name('g'), &bank, &carol, Onto::Merge).await.unwrap();
+        let again = folders.import(&name('g'), &bank, &carol, ExistingContentPolicy::Merge).await.unwrap();
         assert_eq!((again.added, again.changed, again.history.versions), (0, 0, 0), "{what}");
         assert_same((&bank, &alice), (&bank, &carol), &what).await;
     }
@@ -136,12 +136,12 @@ async fn random_histories_of_a_database_return_from_a_folder_as_they_were() {
 
 #[tokio::test]
 async fn random_histories_of_a_folder_come_into_a_database_as_they_were() {
-    let (bench, place) = (Bench::new().await, Place::new());
+    let (bench, folders) = (Bench::new().await, TransferFolders::new());
     let bank = bench.bank();
     for (case, steps) in histories().into_iter().enumerate() {
         let name = |letter: char| format!("{letter}{case}");
-        std::fs::create_dir_all(place.project(&name('f')).join("memory-bank")).unwrap();
-        let folder = place.bank(&name('f'));
+        std::fs::create_dir_all(folders.project(&name('f')).join("memory-bank")).unwrap();
+        let folder = folders.bank(&name('f'));
         let owner = Caller::local("alice");
         let editor = Caller { user_name: "bob".to_owned(), role: Role::Editor, ..owner.clone() };
         for (is_owner, step) in &steps {
@@ -150,9 +150,9 @@ async fn random_histories_of_a_folder_come_into_a_database_as_they_were() {
         undo_of(&folder, &owner, "bob").await;
         let what = format!("history {case}: {steps:?}");
         let carol = bench.tenant("carol", &name('b')).await;
-        place.import(&name('f'), &bank, &carol, Onto::Empty).await.unwrap();
+        folders.import(&name('f'), &bank, &carol, ExistingContentPolicy::Empty).await.unwrap();
         assert_same((&folder, &owner), (&bank, &carol), &what).await;
-        place.export(&bank, &carol, &name('g')).await;
-        assert_same((&folder, &owner), (&place.bank(&name('g')), &owner), &what).await;
+        folders.export(&bank, &carol, &name('g')).await;
+        assert_same((&folder, &owner), (&folders.bank(&name('g')), &owner), &what).await;
     }
 }

@@ -17,7 +17,7 @@ use crate::http::api::queries::{ListMemberKeys, ListPage, WithId};
 use crate::http::keys::bodies::{CreateKey, CreatedKey, KeyView, Scope, UpdateKey};
 use crate::http::keys::{change_of, forget, key_of, void};
 use crate::http::oauth;
-use crate::http::rest_request::{Asked, Refusal, RestRequest, page};
+use crate::http::rest_request::{QueryParameters, Refusal, RestRequest, page};
 
 /// A key of a member, without the key itself.
 #[derive(Debug, Serialize, ToSchema)]
@@ -74,9 +74,9 @@ pub(crate) struct MemberGrantList {
     next_cursor: Option<String>,
 }
 
-/// A place in a list, as cursors have it.
+/// The position in a list that a cursor contains.
 #[derive(Serialize, Deserialize)]
-struct Place(#[serde(deserialize_with = "in_years")] Timestamp, Uuid);
+struct AccessCursor(#[serde(deserialize_with = "in_years")] Timestamp, Uuid);
 
 /// A key or grant that opens nothing any more.
 #[derive(Debug, Serialize, ToSchema)]
@@ -94,16 +94,19 @@ pub(crate) struct Ended {
     (status = 404, body = Problem, content_type = "application/problem+json", description = "a folder has one user, or there is no such page"),
     (status = 429, body = Problem, content_type = "application/problem+json"),
     (status = 503, body = Problem, content_type = "application/problem+json")))]
-pub(crate) async fn list_keys(request: RestRequest, Asked(query): Asked<ListMemberKeys>) -> Response {
+pub(crate) async fn list_keys(
+    request: RestRequest,
+    QueryParameters(query): QueryParameters<ListMemberKeys>,
+) -> Response {
     let (caller, now) = (&request.who.caller, request.shared.services.clock.now());
     request
         .answer_to_owner(|administration| async move {
-            let place = |(_, key): &(String, KeyRecord)| Place(key.created_at, key.id.0);
-            let keys = async |before: Option<Place>, most| {
-                let before = before.map(|Place(at, id)| (at, id));
+            let cursor = |(_, key): &(String, KeyRecord)| AccessCursor(key.created_at, key.id.0);
+            let keys = async |before: Option<AccessCursor>, most| {
+                let before = before.map(|AccessCursor(at, id)| (at, id));
                 administration.keys_of_members(caller, query.include_revoked, before, most).await
             };
-            let (keys, next_cursor) = page((query.cursor.as_deref(), query.limit), place, keys).await?;
+            let (keys, next_cursor) = page((query.cursor.as_deref(), query.limit), cursor, keys).await?;
             let view = |(user, key): (String, KeyRecord)| MemberKey { user, key: KeyView::new(key, now) };
             Ok(MemberKeyList { keys: keys.into_iter().map(view).collect(), next_cursor })
         })
@@ -150,7 +153,7 @@ pub(crate) async fn create_key(request: RestRequest, body: Body) -> Response {
     (status = 503, body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn change_key(
     request: RestRequest,
-    Asked(WithId { id }): Asked<WithId>,
+    QueryParameters(WithId { id }): QueryParameters<WithId>,
     body: Body,
 ) -> Response {
     let request = &request;
@@ -174,7 +177,10 @@ pub(crate) async fn change_key(
     (status = 404, body = Problem, content_type = "application/problem+json", description = "there is no such key"),
     (status = 429, body = Problem, content_type = "application/problem+json"),
     (status = 503, body = Problem, content_type = "application/problem+json")))]
-pub(crate) async fn revoke_key(request: RestRequest, Asked(WithId { id }): Asked<WithId>) -> Response {
+pub(crate) async fn revoke_key(
+    request: RestRequest,
+    QueryParameters(WithId { id }): QueryParameters<WithId>,
+) -> Response {
     let (request, caller) = (&request, &request.who.caller);
     request
         .answer_to_owner(|administration| async move {
@@ -196,16 +202,19 @@ pub(crate) async fn revoke_key(request: RestRequest, Asked(WithId { id }): Asked
     (status = 404, body = Problem, content_type = "application/problem+json", description = "a folder has one user, or there is no such page"),
     (status = 429, body = Problem, content_type = "application/problem+json"),
     (status = 503, body = Problem, content_type = "application/problem+json")))]
-pub(crate) async fn list_grants(request: RestRequest, Asked(query): Asked<ListPage>) -> Response {
+pub(crate) async fn list_grants(
+    request: RestRequest,
+    QueryParameters(query): QueryParameters<ListPage>,
+) -> Response {
     let caller = &request.who.caller;
     request
         .answer_to_owner(|administration| async move {
-            let place = |one: &GrantRecord| Place(one.grant.created_at, one.grant.id.0);
-            let grants = async |before: Option<Place>, most| {
-                let before = before.map(|Place(at, id)| (at, id));
+            let cursor = |one: &GrantRecord| AccessCursor(one.grant.created_at, one.grant.id.0);
+            let grants = async |before: Option<AccessCursor>, most| {
+                let before = before.map(|AccessCursor(at, id)| (at, id));
                 administration.grants_of_members(caller, before, most).await
             };
-            let (grants, next_cursor) = page((query.cursor.as_deref(), query.limit), place, grants).await?;
+            let (grants, next_cursor) = page((query.cursor.as_deref(), query.limit), cursor, grants).await?;
             let view = |record: GrantRecord| MemberGrant {
                 is_own: caller.key == Some(record.grant.id),
                 ..MemberGrant::of(record)
@@ -240,7 +249,10 @@ impl MemberGrant {
     (status = 404, body = Problem, content_type = "application/problem+json", description = "there is no such grant"),
     (status = 429, body = Problem, content_type = "application/problem+json"),
     (status = 503, body = Problem, content_type = "application/problem+json")))]
-pub(crate) async fn revoke_grant(request: RestRequest, Asked(WithId { id }): Asked<WithId>) -> Response {
+pub(crate) async fn revoke_grant(
+    request: RestRequest,
+    QueryParameters(WithId { id }): QueryParameters<WithId>,
+) -> Response {
     let (request, caller) = (&request, &request.who.caller);
     request
         .answer_to_owner(|administration| async move {

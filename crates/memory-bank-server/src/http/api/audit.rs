@@ -12,14 +12,14 @@ use uuid::Uuid;
 
 use crate::http::api::Problem;
 use crate::http::api::queries::ListPage;
-use crate::http::rest_request::{Asked, RestRequest, page};
+use crate::http::rest_request::{QueryParameters, RestRequest, page};
 
 /// Actions whose rows name documents or entities: a key without `read` gets them without the names.
 const NAMING_CONTENT: [&str; 3] = ["documents.deleted", "entities.deleted", "history.erased"];
 
-/// A place in the log, as cursors have it.
+/// The position in the log that a cursor contains.
 #[derive(Serialize, Deserialize)]
-struct Place(#[serde(deserialize_with = "in_years")] Timestamp, i64);
+struct AuditCursor(#[serde(deserialize_with = "in_years")] Timestamp, i64);
 
 /// A row of the log.
 #[derive(Debug, Serialize, ToSchema)]
@@ -98,15 +98,19 @@ pub(crate) struct AuditRows {
     (status = 404, body = Problem, content_type = "application/problem+json", description = "a folder has one user, or there is no such page"),
     (status = 429, body = Problem, content_type = "application/problem+json"),
     (status = 503, body = Problem, content_type = "application/problem+json")))]
-pub(crate) async fn list(request: RestRequest, Asked(query): Asked<ListPage>) -> Response {
+pub(crate) async fn list(
+    request: RestRequest,
+    QueryParameters(query): QueryParameters<ListPage>,
+) -> Response {
     let caller = &request.who.caller;
     request
         .answer_to_owner(|administration| async move {
-            let place = |entry: &AuditEntry| Place(entry.at, entry.id);
-            let entries = async |before: Option<Place>, most| {
-                administration.audit_log(caller, before.map(|Place(at, id)| (at, id)), most).await
+            let cursor = |entry: &AuditEntry| AuditCursor(entry.at, entry.id);
+            let entries = async |before: Option<AuditCursor>, most| {
+                administration.audit_log(caller, before.map(|AuditCursor(at, id)| (at, id)), most).await
             };
-            let (entries, next_cursor) = page((query.cursor.as_deref(), query.limit), place, entries).await?;
+            let (entries, next_cursor) =
+                page((query.cursor.as_deref(), query.limit), cursor, entries).await?;
             let may_read = caller.may(Right::Read);
             let rows = entries.into_iter().map(|entry| AuditRow::of(entry, may_read)).collect();
             Ok(AuditRows { rows, next_cursor })

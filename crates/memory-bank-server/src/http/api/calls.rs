@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use crate::http::api::Problem;
 use crate::http::api::queries::ListCalls;
-use crate::http::rest_request::{Asked, RestRequest};
+use crate::http::rest_request::{QueryParameters, RestRequest};
 
 /// So many days are shown by the hour; more by the day.
 const DAYS_BY_HOUR: u32 = 14;
@@ -59,7 +59,10 @@ pub(crate) struct CallChart {
     (status = 404, body = Problem, content_type = "application/problem+json", description = "a folder counts no calls"),
     (status = 429, body = Problem, content_type = "application/problem+json"),
     (status = 503, body = Problem, content_type = "application/problem+json")))]
-pub(crate) async fn list(request: RestRequest, Asked(query): Asked<ListCalls>) -> Response {
+pub(crate) async fn list(
+    request: RestRequest,
+    QueryParameters(query): QueryParameters<ListCalls>,
+) -> Response {
     let caller = &request.who.caller;
     let now = request.shared.services.clock.now();
     let (length, step_seconds) =

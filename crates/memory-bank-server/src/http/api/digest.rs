@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use crate::http::api::Problem;
 use crate::http::api::queries::ReadDigest;
-use crate::http::rest_request::{Asked, Refusal, RestRequest, parsed};
+use crate::http::rest_request::{QueryParameters, Refusal, RestRequest, parsed};
 use crate::mcp::reading::{self, LISTING_BYTES};
 use crate::services::Services;
 
@@ -119,7 +119,10 @@ pub(crate) struct EndedDecisions {
     (status = 409, body = Problem, content_type = "application/problem+json", description = "the stored contents cannot be used"),
     (status = 429, body = Problem, content_type = "application/problem+json"),
     (status = 503, body = Problem, content_type = "application/problem+json")))]
-pub(crate) async fn read(request: RestRequest, Asked(query): Asked<ReadDigest>) -> Response {
+pub(crate) async fn read(
+    request: RestRequest,
+    QueryParameters(query): QueryParameters<ReadDigest>,
+) -> Response {
     request.answer_within(LISTING_BYTES, |services| digest_of(&request, query, services)).await
 }
 

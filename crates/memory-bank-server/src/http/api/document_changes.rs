@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 
 use crate::http::api::Problem;
 use crate::http::api::queries::{DeleteDocument, ReadDocument, RenameDocument, WriteDocument};
-use crate::http::rest_request::{Asked, Refusal, RestRequest};
+use crate::http::rest_request::{QueryParameters, Refusal, RestRequest};
 
 /// The bytes of a request that writes, beside those of its body: the text, and the present one.
 const WRITE_BYTES: usize = 4 * limits::DOCUMENT_BYTES;
@@ -52,7 +52,11 @@ pub(crate) struct DocumentDeleted {
     (status = 415, body = Problem, content_type = "application/problem+json"),
     (status = 429, body = Problem, content_type = "application/problem+json"),
     (status = 503, body = Problem, content_type = "application/problem+json")))]
-pub(crate) async fn write(request: RestRequest, Asked(query): Asked<ReadDocument>, body: Body) -> Response {
+pub(crate) async fn write(
+    request: RestRequest,
+    QueryParameters(query): QueryParameters<ReadDocument>,
+    body: Body,
+) -> Response {
     let work = |wanted, _| written(&request, query, wanted);
     request.answer_to_change(Right::Write, (body, WRITE_BYTES), work).await
 }
@@ -85,7 +89,10 @@ pub(crate) async fn rename(request: RestRequest, body: Body) -> Response {
         description = "the document has another etag, or is a core document"),
     (status = 429, body = Problem, content_type = "application/problem+json"),
     (status = 503, body = Problem, content_type = "application/problem+json")))]
-pub(crate) async fn delete(request: RestRequest, Asked(query): Asked<DeleteDocument>) -> Response {
+pub(crate) async fn delete(
+    request: RestRequest,
+    QueryParameters(query): QueryParameters<DeleteDocument>,
+) -> Response {
     request.answer_to_write(Right::Admin, MOVE_BYTES, |_| deleted(&request, query)).await
 }
 

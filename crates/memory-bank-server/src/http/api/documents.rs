@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use crate::http::api::Problem;
 use crate::http::api::queries::{ListDocuments, ReadDocument};
-use crate::http::rest_request::{Asked, Refusal, RestRequest, decoded, encoded};
+use crate::http::rest_request::{QueryParameters, Refusal, RestRequest, decoded, encoded};
 use crate::mcp::reading::{self, LISTING_BYTES};
 use crate::services::Services;
 
@@ -97,7 +97,10 @@ impl DocumentView {
     (status = 404, body = Problem, content_type = "application/problem+json", description = "there is no such page"),
     (status = 429, body = Problem, content_type = "application/problem+json"),
     (status = 503, body = Problem, content_type = "application/problem+json")))]
-pub(crate) async fn list(request: RestRequest, Asked(query): Asked<ListDocuments>) -> Response {
+pub(crate) async fn list(
+    request: RestRequest,
+    QueryParameters(query): QueryParameters<ListDocuments>,
+) -> Response {
     request.answer(LISTING_BYTES, list_of(&request, query)).await
 }
 
@@ -112,7 +115,10 @@ pub(crate) async fn list(request: RestRequest, Asked(query): Asked<ListDocuments
     (status = 409, body = Problem, content_type = "application/problem+json", description = "the stored contents cannot be used"),
     (status = 429, body = Problem, content_type = "application/problem+json"),
     (status = 503, body = Problem, content_type = "application/problem+json")))]
-pub(crate) async fn read(request: RestRequest, Asked(query): Asked<ReadDocument>) -> Response {
+pub(crate) async fn read(
+    request: RestRequest,
+    QueryParameters(query): QueryParameters<ReadDocument>,
+) -> Response {
     request.answer_within(READ_BYTES, |services| document_of(&request, query, services)).await
 }
 

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use crate::http::api::Problem;
 use crate::http::api::queries::{OpenEntity, SearchDocuments};
 use crate::http::api::search::Ended;
-use crate::http::rest_request::{Asked, Refusal, RestRequest, parsed};
+use crate::http::rest_request::{QueryParameters, Refusal, RestRequest, parsed};
 use crate::mcp::reading::{self, SearchQuery};
 use crate::services::Services;
 
@@ -183,7 +183,10 @@ struct FoundData {
     (status = 409, body = Problem, content_type = "application/problem+json", description = "the stored contents cannot be used"),
     (status = 429, body = Problem, content_type = "application/problem+json"),
     (status = 503, body = Problem, content_type = "application/problem+json")))]
-pub(crate) async fn search(request: RestRequest, Asked(query): Asked<SearchDocuments>) -> Response {
+pub(crate) async fn search(
+    request: RestRequest,
+    QueryParameters(query): QueryParameters<SearchDocuments>,
+) -> Response {
     request.answer_within(BYTES, |services| found_by(&request, query, services)).await
 }
 
@@ -198,7 +201,10 @@ pub(crate) async fn search(request: RestRequest, Asked(query): Asked<SearchDocum
     (status = 409, body = Problem, content_type = "application/problem+json", description = "several entities have this name"),
     (status = 429, body = Problem, content_type = "application/problem+json"),
     (status = 503, body = Problem, content_type = "application/problem+json")))]
-pub(crate) async fn entity(request: RestRequest, Asked(query): Asked<OpenEntity>) -> Response {
+pub(crate) async fn entity(
+    request: RestRequest,
+    QueryParameters(query): QueryParameters<OpenEntity>,
+) -> Response {
     request.answer_within(BYTES, |services| opened(&request, query, services)).await
 }
 

@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 
 use crate::http::api::Problem;
 use crate::http::api::queries::{EndObservation, RecordObservation};
-use crate::http::rest_request::{Asked, Refusal, RestRequest};
+use crate::http::rest_request::{QueryParameters, Refusal, RestRequest};
 use crate::services::Services;
 
 /// The bytes of a request that records a fact: the facts that it is compared with, and its reply.
@@ -66,7 +66,10 @@ pub(crate) async fn record(request: RestRequest, body: Body) -> Response {
     (status = 409, body = Problem, content_type = "application/problem+json", description = "several entities have this name"),
     (status = 429, body = Problem, content_type = "application/problem+json"),
     (status = 503, body = Problem, content_type = "application/problem+json")))]
-pub(crate) async fn end(request: RestRequest, Asked(query): Asked<EndObservation>) -> Response {
+pub(crate) async fn end(
+    request: RestRequest,
+    QueryParameters(query): QueryParameters<EndObservation>,
+) -> Response {
     let work = |services| ended(&request, query, services);
     request.answer_to_write(right(&request), RECORD_BYTES, work).await
 }

@@ -7,7 +7,7 @@ use crate::http::history;
 use crate::http::history::bodies::{
     AnyDifference, DiffVersions, ListVersions, ShowVersion, ShownVersion, VersionList,
 };
-use crate::http::rest_request::{Asked, RestRequest};
+use crate::http::rest_request::{QueryParameters, RestRequest};
 
 /// Lists versions, newest first: of documents those of one, a session, a user, or all, also with those of the graph; or those of an entity.
 #[utoipa::path(get, path = "/api/v1/history", tag = "history", operation_id = "list_history", params(ListVersions), responses(
@@ -19,7 +19,7 @@ use crate::http::rest_request::{Asked, RestRequest};
     (status = 404, body = Problem, content_type = "application/problem+json", description = "there is no such document, entity or page"),
     (status = 429, body = Problem, content_type = "application/problem+json"),
     (status = 503, body = Problem, content_type = "application/problem+json")))]
-pub(crate) async fn list(request: RestRequest, asked: Asked<ListVersions>) -> Response {
+pub(crate) async fn list(request: RestRequest, asked: QueryParameters<ListVersions>) -> Response {
     history::list(request, asked).await
 }
 
@@ -33,7 +33,7 @@ pub(crate) async fn list(request: RestRequest, asked: Asked<ListVersions>) -> Re
     (status = 404, body = Problem, content_type = "application/problem+json", description = "there is no such document, entity or version"),
     (status = 429, body = Problem, content_type = "application/problem+json"),
     (status = 503, body = Problem, content_type = "application/problem+json")))]
-pub(crate) async fn show(request: RestRequest, asked: Asked<ShowVersion>) -> Response {
+pub(crate) async fn show(request: RestRequest, asked: QueryParameters<ShowVersion>) -> Response {
     history::show(request, asked).await
 }
 
@@ -47,6 +47,6 @@ pub(crate) async fn show(request: RestRequest, asked: Asked<ShowVersion>) -> Res
     (status = 404, body = Problem, content_type = "application/problem+json", description = "there is no such document, entity or version"),
     (status = 429, body = Problem, content_type = "application/problem+json"),
     (status = 503, body = Problem, content_type = "application/problem+json")))]
-pub(crate) async fn diff(request: RestRequest, asked: Asked<DiffVersions>) -> Response {
+pub(crate) async fn diff(request: RestRequest, asked: QueryParameters<DiffVersions>) -> Response {
     history::diff(request, asked).await
 }

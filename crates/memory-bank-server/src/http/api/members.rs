@@ -13,7 +13,7 @@ use crate::http::api::queries::{ListPage, NamedMember};
 use crate::http::invalidation::Invalidation;
 use crate::http::keys::bodies::{CreateKey, CreatedKey, Scope, whole_number};
 use crate::http::keys::key_of;
-use crate::http::rest_request::{Asked, Refusal, RestRequest, page};
+use crate::http::rest_request::{QueryParameters, Refusal, RestRequest, page};
 
 /// The role of a member.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
@@ -140,7 +140,10 @@ pub(crate) struct RemovedMember {
     (status = 404, body = Problem, content_type = "application/problem+json", description = "a folder has one user, or there is no such page"),
     (status = 429, body = Problem, content_type = "application/problem+json"),
     (status = 503, body = Problem, content_type = "application/problem+json")))]
-pub(crate) async fn list(request: RestRequest, Asked(query): Asked<ListPage>) -> Response {
+pub(crate) async fn list(
+    request: RestRequest,
+    QueryParameters(query): QueryParameters<ListPage>,
+) -> Response {
     let caller = &request.who.caller;
     request
         .answer_to_owner(|administration| async move {
@@ -202,7 +205,7 @@ pub(crate) async fn invite(request: RestRequest, body: Body) -> Response {
     (status = 503, body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn change(
     request: RestRequest,
-    Asked(NamedMember { name }): Asked<NamedMember>,
+    QueryParameters(NamedMember { name }): QueryParameters<NamedMember>,
     body: Body,
 ) -> Response {
     let (request, caller) = (&request, &request.who.caller);
@@ -229,7 +232,7 @@ pub(crate) async fn change(
     (status = 503, body = Problem, content_type = "application/problem+json")))]
 pub(crate) async fn remove(
     request: RestRequest,
-    Asked(NamedMember { name }): Asked<NamedMember>,
+    QueryParameters(NamedMember { name }): QueryParameters<NamedMember>,
 ) -> Response {
     let (request, caller) = (&request, &request.who.caller);
     request

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use crate::http::api::Problem;
 use crate::http::api::queries::BlameDocument;
-use crate::http::rest_request::{Asked, Refusal, RestRequest, parsed};
+use crate::http::rest_request::{QueryParameters, Refusal, RestRequest, parsed};
 use crate::mcp::reading::{self, NotRead};
 use crate::services::Services;
 
@@ -79,7 +79,10 @@ pub(crate) struct OriginVersion {
     (status = 409, body = Problem, content_type = "application/problem+json", description = "the stored contents cannot be used"),
     (status = 429, body = Problem, content_type = "application/problem+json"),
     (status = 503, body = Problem, content_type = "application/problem+json")))]
-pub(crate) async fn blame(request: RestRequest, Asked(query): Asked<BlameDocument>) -> Response {
+pub(crate) async fn blame(
+    request: RestRequest,
+    QueryParameters(query): QueryParameters<BlameDocument>,
+) -> Response {
     request.answer_within(limits::REPLY_BYTES, |services| origins_of(&request, query, services)).await
 }
 

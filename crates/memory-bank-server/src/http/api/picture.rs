@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use crate::http::api::Problem;
 use crate::http::api::queries::DrawGraph;
 use crate::http::history::time;
-use crate::http::rest_request::{Asked, Refusal, RestRequest};
+use crate::http::rest_request::{QueryParameters, Refusal, RestRequest};
 use crate::services::Services;
 
 /// The bytes of a reply.
@@ -49,28 +49,28 @@ pub(crate) struct GraphPicture {
     edges: PictureEdges,
 }
 
-/// The nodes, each at the same place of all lists.
+/// The nodes, each at the same index in all lists.
 #[derive(Debug, Default, Serialize, ToSchema)]
 pub(crate) struct PictureNodes {
     /// The id of the entity, or of the entity of a cluster that has the most relations.
     ids: Vec<String>,
     /// Its name, of which a long one is cut.
     names: Vec<String>,
-    /// The place of its type in `types`.
+    /// The index of its type in `types`.
     types: Vec<u32>,
     /// How many entities it contains, if nodes are clusters.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     entities: Vec<u32>,
 }
 
-/// The edges, each at the same place of all lists.
+/// The edges, each at the same index in all lists.
 #[derive(Debug, Default, Serialize, ToSchema)]
 pub(crate) struct PictureEdges {
-    /// The place of its source in the lists of nodes.
+    /// The index of its source in the lists of nodes.
     from: Vec<u32>,
-    /// The place of its target.
+    /// The index of its target.
     to: Vec<u32>,
-    /// The place of its type in `relationTypes`.
+    /// The index of its type in `relationTypes`.
     types: Vec<u32>,
     /// How many relations it stands for.
     relations: Vec<u32>,
@@ -86,7 +86,10 @@ pub(crate) struct PictureEdges {
     (status = 404, body = Problem, content_type = "application/problem+json", description = "there is no such entity at this time"),
     (status = 429, body = Problem, content_type = "application/problem+json"),
     (status = 503, body = Problem, content_type = "application/problem+json")))]
-pub(crate) async fn picture(request: RestRequest, Asked(query): Asked<DrawGraph>) -> Response {
+pub(crate) async fn picture(
+    request: RestRequest,
+    QueryParameters(query): QueryParameters<DrawGraph>,
+) -> Response {
     request.answer_within(BYTES, |services| drawn(&request, query, services)).await
 }
 
@@ -150,7 +153,7 @@ fn in_columns(picture: Picture, first: Option<String>, is_cut: bool) -> GraphPic
     }
 }
 
-/// A place or a number within the bounds of a picture.
+/// An index or a number within the bounds of a picture.
 fn number(value: usize) -> u32 {
     u32::try_from(value).unwrap_or(u32::MAX)
 }

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use crate::http::api::Problem;
 use crate::http::api::queries::SearchDocuments;
-use crate::http::rest_request::{Asked, Refusal, RestRequest, parsed};
+use crate::http::rest_request::{QueryParameters, Refusal, RestRequest, parsed};
 use crate::mcp::reading::{self, SearchQuery};
 use crate::services::Services;
 
@@ -100,7 +100,10 @@ struct Notes {
     (status = 409, body = Problem, content_type = "application/problem+json", description = "the stored contents cannot be used"),
     (status = 429, body = Problem, content_type = "application/problem+json"),
     (status = 503, body = Problem, content_type = "application/problem+json")))]
-pub(crate) async fn documents(request: RestRequest, Asked(query): Asked<SearchDocuments>) -> Response {
+pub(crate) async fn documents(
+    request: RestRequest,
+    QueryParameters(query): QueryParameters<SearchDocuments>,
+) -> Response {
     request.answer_within(BYTES, |services| found_by(&request, query, services)).await
 }
 

@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 use crate::http::api::Problem;
 use crate::http::api::queries::ListSessions;
 use crate::http::history::merged::Ends;
-use crate::http::rest_request::{Asked, Refusal, RestRequest, decoded, encoded};
+use crate::http::rest_request::{QueryParameters, Refusal, RestRequest, decoded, encoded};
 use crate::services::Services;
 
 /// The latest changes of documents, and as many of the graph, that are read.
@@ -79,7 +79,10 @@ pub(crate) struct WorkingSessions {
     (status = 404, body = Problem, content_type = "application/problem+json", description = "there is no such bank or page"),
     (status = 429, body = Problem, content_type = "application/problem+json"),
     (status = 503, body = Problem, content_type = "application/problem+json")))]
-pub(crate) async fn list(request: RestRequest, Asked(query): Asked<ListSessions>) -> Response {
+pub(crate) async fn list(
+    request: RestRequest,
+    QueryParameters(query): QueryParameters<ListSessions>,
+) -> Response {
     request.answer_within(BYTES, |_: Services| sessions_of(&request, query)).await
 }
 
@@ -115,7 +118,7 @@ fn cut(begin: &Ends, documents: &mut VersionPage, graph: &mut GraphChangePage) -
     if end_of_documents != Some(end) {
         let shown = documents.versions.iter().take_while(|version| version.at >= end).count();
         documents.versions.truncate(shown);
-        documents.next = documents.versions.last().map(Version::place).or_else(|| begin.documents.clone());
+        documents.next = documents.versions.last().map(Version::position).or_else(|| begin.documents.clone());
     }
     if end_of_graph != Some(end) {
         let shown = graph.changes.iter().take_while(|change| change.at >= end).count();

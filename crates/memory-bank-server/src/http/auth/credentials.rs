@@ -21,7 +21,7 @@ pub(crate) enum AuthError {
     InvalidToken(&'static str),
     /// A genuine token of the outside issuer that opens nothing here.
     NotAdmitted(&'static str),
-    /// The same, because its scope has no right of this server.
+    /// A genuine token of the outside issuer, whose scope has no right of this server.
     NoScope,
     /// Whether a token is genuine is unknown, since the keys of its issuer are out of reach.
     IssuerUnavailable,

@@ -9,7 +9,7 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::beside::{ABOUT_CHARS, Beside};
+use super::graph_change_details::{ABOUT_CHARS, ChangeDetails};
 
 /// Which versions are listed.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -328,7 +328,7 @@ pub(super) fn marked(origin: Origin) -> Option<String> {
 }
 
 impl GraphVersionView {
-    pub(super) fn of(change: &GraphChange, beside: &Beside) -> Self {
+    pub(super) fn of(change: &GraphChange, details: &ChangeDetails) -> Self {
         let about = Some(summary(change, ABOUT_CHARS));
         let (observation, relation, entity_type) = match change.item() {
             Some(GraphItem::Observation(_)) => (about, None, None),
@@ -345,8 +345,8 @@ impl GraphVersionView {
             observation,
             relation,
             entity_type,
-            replaces: beside.text_replaced_by(change),
-            in_use: beside.is_in_use(change).then_some(true),
+            replaces: details.text_replaced_by(change),
+            in_use: details.is_in_use(change).then_some(true),
             valid_until: match change.item() {
                 Some(GraphItem::Observation(fact)) => fact.validity().valid_until.clone(),
                 _ => None,

@@ -7,11 +7,11 @@ use memory_bank_core::graph::history::{EntitySnapshot, GraphChangeQuery, GraphSu
 use memory_bank_core::limits;
 use memory_bank_core::store::{EntityChain, EntityRef, GraphHistoryError};
 
-use super::beside::Beside;
 use super::bodies::{
     DiffVersions, EntityAtVersion, EntityDifference, GraphVersionView, ListedVersion, ShowVersion,
     VersionList, marked,
 };
+use super::graph_change_details::ChangeDetails;
 use super::{DIFF_CHARS, missing};
 use crate::http::rest_request::{Refusal, RestRequest, decoded, encoded};
 
@@ -56,8 +56,8 @@ pub(super) async fn list(request: &RestRequest, query: &GraphChangeQuery) -> Res
     let bank = request.bank().await?;
     let page =
         bank.list_graph_changes(&request.who.caller, query).await.map_err(|error| missing(&bank, error))?;
-    let beside = Beside::of(bank.as_ref(), &request.who.caller, &page.changes).await?;
-    let versions = page.changes.iter().map(|change| GraphVersionView::of(change, &beside));
+    let details = ChangeDetails::of(bank.as_ref(), &request.who.caller, &page.changes).await?;
+    let versions = page.changes.iter().map(|change| GraphVersionView::of(change, &details));
     let versions = versions.map(ListedVersion::Graph).collect();
     Ok(VersionList { versions, next_cursor: page.next.as_ref().map(encoded).transpose()? })
 }

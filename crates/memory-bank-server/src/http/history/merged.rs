@@ -3,11 +3,11 @@
 use std::iter::Peekable;
 
 use memory_bank_core::graph::history::{GraphChange, GraphChangeQuery, GraphSubject};
-use memory_bank_core::history::{Subject, Version, VersionPlace, VersionQuery};
+use memory_bank_core::history::{Subject, Version, VersionPosition, VersionQuery};
 use serde::{Deserialize, Serialize};
 
-use super::beside::Beside;
 use super::bodies::{GraphVersionView, ListedVersion, VersionList, VersionView};
+use super::graph_change_details::ChangeDetails;
 use super::missing;
 use crate::http::rest_request::{Refusal, RestRequest, decoded, encoded};
 
@@ -15,7 +15,7 @@ use crate::http::rest_request::{Refusal, RestRequest, decoded, encoded};
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Ends {
-    pub(crate) documents: Option<VersionPlace>,
+    pub(crate) documents: Option<VersionPosition>,
     pub(crate) graph: Option<i64>,
 }
 
@@ -42,7 +42,7 @@ pub(super) async fn list(
     let of_documents = VersionQuery { after: begin.documents.clone(), ..query };
     let documents = bank.list_versions(caller, &of_documents).await.map_err(|error| missing(&bank, error))?;
     let graph = bank.list_graph_changes(caller, &of_graph).await.map_err(|error| missing(&bank, error))?;
-    let beside = Beside::of(bank.as_ref(), caller, &graph.changes).await?;
+    let details = ChangeDetails::of(bank.as_ref(), caller, &graph.changes).await?;
     let has_more = documents.next.is_some() || graph.next.is_some();
     let page = &documents;
     let (mut documents, mut graph) = (page.versions.iter().peekable(), graph.changes.iter().peekable());
@@ -51,12 +51,12 @@ pub(super) async fn list(
         let Some(next) = later(&mut documents, &mut graph) else { break };
         versions.push(match next {
             Change::Document(version) => {
-                ends.documents = Some(version.place());
+                ends.documents = Some(version.position());
                 ListedVersion::Document(VersionView::in_page(version, page))
             }
             Change::Graph(change) => {
                 ends.graph = Some(change.number);
-                ListedVersion::Graph(GraphVersionView::of(change, &beside))
+                ListedVersion::Graph(GraphVersionView::of(change, &details))
             }
         });
     }

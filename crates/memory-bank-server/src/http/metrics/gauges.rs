@@ -119,7 +119,7 @@ impl EncodeMetric for OptionalGauge {
     }
 }
 
-/// The same for a counter.
+/// A counter that is shown only after it was set.
 #[derive(Debug, Clone, Default)]
 struct OptionalCounter {
     counter: Counter,

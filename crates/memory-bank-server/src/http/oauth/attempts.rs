@@ -40,7 +40,7 @@ pub(super) async fn refusal(
     Some(reply::with_retry_after(response, seconds))
 }
 
-/// The same as a page for the person at a browser.
+/// The refusal as a page for the person at a browser.
 pub(super) async fn refusal_page(
     shared: &Shared,
     attempt: AttemptKind,

@@ -28,14 +28,14 @@ pub(super) struct Requester {
 }
 
 /// Where a request came to, and from where.
-pub(super) struct Place<'a> {
+pub(super) struct TokenRequestContext<'a> {
     pub(super) shared: &'a Shared,
     pub(super) store: &'a dyn OAuthStore,
     pub(super) server: &'a ServerUrl,
     pub(super) address: Option<IpAddr>,
 }
 
-impl Place<'_> {
+impl TokenRequestContext<'_> {
     /// The client of a request. One without an assertion names itself only, and one with an assertion must be right.
     ///
     /// # Errors

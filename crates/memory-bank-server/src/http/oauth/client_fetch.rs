@@ -36,7 +36,7 @@ const CACHED: usize = 1000;
 /// How long a document is cached: as long as its response asks for, within these bounds.
 const SHORTEST_LIFE: Duration = Duration::from_secs(60);
 const LONGEST_LIFE: Duration = Duration::from_secs(24 * 3600);
-/// The same for keys, so that one that its client has removed is not accepted for long.
+/// The longest time for which keys are cached, so that a key that its client has removed is not accepted for long.
 const LONGEST_LIFE_OF_KEYS: Duration = Duration::from_secs(3600);
 const USUAL_LIFE: Duration = Duration::from_secs(600);
 /// How long a failure is cached.

@@ -29,7 +29,7 @@ use memory_bank_core::limiter::AttemptKind;
 use serde_json::{Value, json};
 
 use self::credentials::{
-    BODY_BYTES, Given, Halves, SESSION_SECONDS, closed, is_own_page, opened, session_of,
+    BODY_BYTES, Halves, SESSION_SECONDS, SubmittedCredentials, closed, is_own_page, opened, session_of,
 };
 use crate::http::body::read_object_reserved;
 use crate::http::oauth::cookie::Purpose;
@@ -73,11 +73,15 @@ pub(crate) async fn open(State(shared): State<Arc<Shared>>, request: Request) ->
         Err(response) => return response,
     };
     let signed_in = match given {
-        Given { secret: Some(secret), project: None, signed_in: false } => {
+        SubmittedCredentials { secret: Some(secret), project: None, signed_in: false } => {
             page.sign_in_to_console(&secret).await
         }
-        Given { secret: None, project: Some(project), signed_in: false } => page.choose(&project).await,
-        Given { secret: None, project: None, signed_in: true } => page.continue_sign_in().await,
+        SubmittedCredentials { secret: None, project: Some(project), signed_in: false } => {
+            page.choose(&project).await
+        }
+        SubmittedCredentials { secret: None, project: None, signed_in: true } => {
+            page.continue_sign_in().await
+        }
         _ => Err(reply::error(StatusCode::BAD_REQUEST, "send either `secret` or `project`")),
     };
     signed_in.unwrap_or_else(|refusal| refusal)
@@ -119,7 +123,10 @@ fn page_of(shared: Arc<Shared>, request: Request) -> Result<(PageRequest, Holder
     Ok((page, Holder::without_key(&parts.extensions), body))
 }
 
-async fn request_of(shared: Arc<Shared>, request: Request) -> Result<(PageRequest, Given), Response> {
+async fn request_of(
+    shared: Arc<Shared>,
+    request: Request,
+) -> Result<(PageRequest, SubmittedCredentials), Response> {
     let (page, holder, body) = page_of(shared, request).map_err(|refusal| *refusal)?;
     if let Some(refusal) = attempts::refusal(&page.shared, AttemptKind::SignIn, page.address).await {
         return Err(refusal);

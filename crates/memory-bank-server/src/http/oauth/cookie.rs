@@ -184,9 +184,9 @@ pub(super) fn remove_attempt(response: &mut Response, server: &ServerUrl) {
 /// Which requests of other sites have a cookie.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum SameSite {
-    /// Those that open a page.
+    /// Requests that open a page.
     Lax,
-    /// None.
+    /// No requests.
     Strict,
 }
 
@@ -271,7 +271,7 @@ mod tests {
     #[test]
     fn a_sign_in_at_a_provider_comes_back_to_where_it_began() {
         let server =
-            ServerUrl::at(&crate::http::origin::Place::parse("https://memory.example").unwrap()).unwrap();
+            ServerUrl::at(&crate::http::origin::WebOrigin::parse("https://memory.example").unwrap()).unwrap();
         for next in [Purpose::Console, Purpose::Grants, Purpose::Authorize("client_id=c~console".to_owned())]
         {
             let secret = PlainToken::generate(TokenKind::SignIn, &SystemEntropy);

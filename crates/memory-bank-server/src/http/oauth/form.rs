@@ -61,7 +61,7 @@ pub(super) async fn read(shared: &Shared, parts: &Parts, body: Body) -> Result<F
     Form::parse(&body).ok_or_else(|| error(ErrorCode::InvalidRequest, text))
 }
 
-/// The same for a page, whose refusals a person reads.
+/// Reads a form that a page sent. A person reads its refusals.
 pub(super) async fn read_for_page(shared: &Shared, parts: &Parts, body: Body) -> Result<Form, Response> {
     read(shared, parts, body).await.map_err(|refusal| {
         let text = match refusal.status() {

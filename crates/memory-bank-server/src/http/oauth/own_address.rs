@@ -7,7 +7,7 @@ use url::Url;
 
 use crate::http::oauth::issuer::Web;
 use crate::http::oauth::server_url::{PROTECTED_RESOURCE, ServerUrl};
-use crate::http::origin::Place;
+use crate::http::origin::WebOrigin;
 
 /// Why clients do not find the sign-in at an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +25,8 @@ pub enum OwnAddressFault {
 /// # Errors
 /// Clients do not find the sign-in there.
 pub async fn inspect_public_url(public_url: &str) -> Result<(), OwnAddressFault> {
-    let server = Place::parse(public_url).as_ref().and_then(ServerUrl::at).ok_or(OwnAddressFault::Plain)?;
+    let server =
+        WebOrigin::parse(public_url).as_ref().and_then(ServerUrl::at).ok_or(OwnAddressFault::Plain)?;
     let (web, server) = (&Web::default(), &server);
     let (endpoint, resource) = (format!("{PROTECTED_RESOURCE}/mcp"), server.resource());
     // The first one alone: an address that cannot be reached is not tried four times.

@@ -2,7 +2,7 @@
 
 use url::Url;
 
-use crate::http::origin::Place;
+use crate::http::origin::WebOrigin;
 
 /// The path of the well-known document about the resource.
 pub(super) const PROTECTED_RESOURCE: &str = "/.well-known/oauth-protected-resource";
@@ -16,8 +16,8 @@ pub(crate) struct ServerUrl {
 
 impl ServerUrl {
     /// The server at a place; none where OAuth is not offered.
-    pub(crate) fn at(place: &Place) -> Option<Self> {
-        place.is_private().then(|| Self { origin: place.to_string() })
+    pub(crate) fn at(origin: &WebOrigin) -> Option<Self> {
+        origin.is_private().then(|| Self { origin: origin.to_string() })
     }
 
     /// The issuer: the origin, without a slash at its end.
@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn only_this_server_is_the_resource() {
-        let server = ServerUrl::at(&Place::parse("https://memory.example").unwrap()).unwrap();
+        let server = ServerUrl::at(&WebOrigin::parse("https://memory.example").unwrap()).unwrap();
         for resource in [
             "https://memory.example/mcp",
             "https://memory.example/mcp/",
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn oauth_is_offered_over_https_and_on_this_machine_only() {
-        let at = |origin: &str| ServerUrl::at(&Place::parse(origin).unwrap());
+        let at = |origin: &str| ServerUrl::at(&WebOrigin::parse(origin).unwrap());
         let public = at("https://Memory.example:443").unwrap();
         assert_eq!(public.issuer(), "https://memory.example");
         assert_eq!(public.resource(), "https://memory.example/mcp");

@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::http::client_address::client_address;
 use crate::http::invalidation::Invalidation;
 use crate::http::oauth::challenge::scope;
-use crate::http::oauth::client_authentication::{Place, Requester};
+use crate::http::oauth::client_authentication::{Requester, TokenRequestContext};
 use crate::http::oauth::expiry::after;
 use crate::http::oauth::form::{self, Form};
 use crate::http::oauth::reply::{ErrorCode, error, not_offered, unavailable};
@@ -48,12 +48,12 @@ pub(crate) async fn exchange(State(shared): State<Arc<Shared>>, request: Request
         }
         named => named.map(|_| server.resource()),
     };
-    let place = Place { shared: &shared, store: &*store, server: &server, address };
-    let requester = match place.requester(&form).await {
+    let context = TokenRequestContext { shared: &shared, store: &*store, server: &server, address };
+    let requester = match context.requester(&form).await {
         Ok(requester) => requester,
         Err(response) => return response,
     };
-    let exchange = Requested { shared: &shared, store: &*store, place, requester, resource };
+    let exchange = Requested { shared: &shared, store: &*store, context, requester, resource };
     match form.get("grant_type") {
         Some("authorization_code") => exchange.code(&form).await,
         Some("refresh_token") => exchange.refresh(&form).await,
@@ -80,9 +80,9 @@ pub(crate) async fn revoke(State(shared): State<Arc<Shared>>, request: Request) 
     let Some(token) = form.get("token") else {
         return error(ErrorCode::InvalidRequest, "`token` is missing");
     };
-    let place = Place { shared: &shared, store: &*store, server: &server, address };
+    let context = TokenRequestContext { shared: &shared, store: &*store, server: &server, address };
     // The one who has a token may end it, so a client need not authenticate itself; an assertion must be right.
-    let requester = match place.requester(&form).await {
+    let requester = match context.requester(&form).await {
         Ok(requester) => requester,
         Err(response) => return response,
     };
@@ -128,7 +128,7 @@ pub(crate) async fn evict_tokens_of(shared: &Shared, key: &KeyHash) {
 struct Requested<'a> {
     shared: &'a Shared,
     store: &'a dyn OAuthStore,
-    place: Place<'a>,
+    context: TokenRequestContext<'a>,
     requester: Requester,
     resource: Option<String>,
 }
@@ -142,7 +142,7 @@ impl Requested<'_> {
             return error(ErrorCode::InvalidGrant, "`code_verifier` is missing or malformed");
         };
         let presented = self.presented(code);
-        if let Err(response) = self.place.expect_authentic(&self.requester, &presented.hash).await {
+        if let Err(response) = self.context.expect_authentic(&self.requester, &presented.hash).await {
             return response;
         }
         let entropy = &*self.shared.services.entropy;
@@ -173,7 +173,7 @@ impl Requested<'_> {
         let salt = *self.shared.services.entropy.id().as_bytes();
         let [access, refresh] = successors(&token, &salt);
         let presented = self.presented(token.expose());
-        if let Err(response) = self.place.expect_authentic(&self.requester, &presented.hash).await {
+        if let Err(response) = self.context.expect_authentic(&self.requester, &presented.hash).await {
             return response;
         }
         let tokens = self.stored(&access, &refresh);

@@ -10,7 +10,7 @@ use crate::mcp::tools::blind::WithoutRead;
 use crate::mcp::tools::common_arguments::default_true;
 use crate::mcp::tools::extra_members::note_left;
 use crate::mcp::tools::reply::{Failure, Reply};
-use crate::mcp::tools::room::Room;
+use crate::mcp::tools::reply_space::ReplySpace;
 use crate::mcp::tools::schema::{Kind, optional, required};
 use crate::mcp::tools::tool::{ADDS, BANK, CHANGES, Call, Family, ToolSpec, boxed};
 
@@ -43,8 +43,8 @@ async fn create_backup(mut call: Call) -> Result<Reply, Failure> {
     if list_only {
         call.must_read("list backups")?;
         let backups = bank.list_backups(&call.caller, backup_dir.as_deref()).await.map_err(failed)?;
-        let mut room = Room::of(&call.services.replies, None, &Value::Null);
-        let (shown, left) = room.cut(backups.iter().map(backup_json), 1)?;
+        let mut space = ReplySpace::of(&call.services.replies, None, &Value::Null);
+        let (shown, left) = space.cut(backups.iter().map(backup_json), 1)?;
         let mut data = json!({
             "backups": shown,
             "metadata": {"count": backups.len(), "timestamp": iso_millis(call.services.clock.now())},
@@ -103,7 +103,7 @@ async fn restore_backup(mut call: Call) -> Result<Reply, Failure> {
         .restore_backup(&call.caller, id, create_pre_restore_backup)
         .await
         .map_err(|error| Failure::from(error).while_doing("Error restoring backup: Error"))?;
-    let half = || Room::of(&call.services.replies, None, &Value::Null).share(2);
+    let half = || ReplySpace::of(&call.services.replies, None, &Value::Null).share(2);
     let (files, files_left) = half().names(restored.files);
     let (kept, kept_left) = half().names(restored.kept);
     let mut data = json!({

@@ -22,9 +22,9 @@ const PART_NAMES: [(&str, &str); 8] = [
     ("issues", "issuesPart"),
     ("nextSteps", "nextStepsPart"),
 ];
-/// Shorter attributes need no more room than the note about their omission.
+/// Shorter attributes need no more space than the note about their omission.
 const MIN_OMITTED_ATTRIBUTES_CHARS: usize = 200;
-/// Room for the note.
+/// The space for the note.
 const NOTE_CHARS: usize = 200;
 
 /// Whether a call asks for a longer reply.
@@ -106,7 +106,7 @@ fn longest(value: &Value) -> usize {
     }
 }
 
-/// The same for a member of an object. Attributes are shown completely or not at all.
+/// The longest value within a member of an object. Attributes are shown completely or not at all.
 fn longest_member(name: &str, value: &Value) -> usize {
     if name == "attrs" && value.is_object() {
         let chars = value.to_string().chars().count();

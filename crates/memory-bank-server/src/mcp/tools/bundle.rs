@@ -7,7 +7,7 @@ use memory_bank_core::caller::Right;
 use memory_bank_core::clock::iso_millis;
 use memory_bank_core::compact_sort::CompactSort as _;
 use memory_bank_core::document::{
-    CORE_DOCUMENTS, CoreDocument, Document, DocumentPath, Extent, condense, json_chars,
+    CORE_DOCUMENTS, CoreDocument, Document, DocumentPath, DocumentSize, condense, json_chars,
 };
 use memory_bank_core::limits;
 use memory_bank_core::store::{Bank, ReadOutcome};
@@ -20,7 +20,7 @@ use crate::mcp::tools::digest::get_context_digest;
 use crate::mcp::tools::extra_members::put;
 use crate::mcp::tools::past::{PastBank, read_documents};
 use crate::mcp::tools::reply::{Failure, Reply};
-use crate::mcp::tools::room::LISTING_BYTES;
+use crate::mcp::tools::reply_space::LISTING_BYTES;
 use crate::mcp::tools::schema::{Kind, optional};
 use crate::mcp::tools::tool::{BANK, Call, Family, READS, ToolSpec, boxed};
 
@@ -37,7 +37,7 @@ const DEFAULT_CHARS: usize = limits::BUNDLE_CHARS / 7 * 6;
 /// Overhead of a document: its name, its etag, brackets.
 const DOCUMENT_OVERHEAD_CHARS: usize = 120;
 
-/// Room for the metadata and the list of omissions.
+/// The space for the metadata and the list of omissions.
 const METADATA_CHARS: usize = 500;
 
 /// Length of the call that reads an omitted document.
@@ -109,14 +109,14 @@ async fn get_context_bundle(mut call: Call) -> Result<Reply, Failure> {
     };
     let digest_chars = digest.to_string().chars().count();
     let mut data = Map::new();
-    let mut room = budget.saturating_sub(metadata.to_string().chars().count() + METADATA_CHARS);
-    if digest_chars <= room / DIGEST_SHARE {
-        room -= digest_chars;
+    let mut space = budget.saturating_sub(metadata.to_string().chars().count() + METADATA_CHARS);
+    if digest_chars <= space / DIGEST_SHARE {
+        space -= digest_chars;
         data.insert("digest".into(), digest);
     } else {
         data.insert("digest".into(), json!("it is long: get_context_digest gives it"));
     }
-    let Filled { bundle, mut calls } = fill(&documents, room, include_etags && past.is_none());
+    let Filled { bundle, mut calls } = fill(&documents, space, include_etags && past.is_none());
     if let Some(as_of) = facts.as_of.as_ref().filter(|_| past.is_some()) {
         calls.iter_mut().for_each(|call| put(call, "asOf", json!(as_of)));
     }
@@ -135,8 +135,8 @@ struct Filled {
     calls: Vec<Value>,
 }
 
-/// Divides the room among the documents. A short document is included completely and leaves its share to the others.
-fn fill(documents: &[Document], mut room: usize, include_etags: bool) -> Filled {
+/// Divides the space among the documents. A short document is included completely and leaves its share to the others.
+fn fill(documents: &[Document], mut space: usize, include_etags: bool) -> Filled {
     let mut by_length: Vec<(usize, usize)> = documents
         .iter()
         .enumerate()
@@ -149,11 +149,11 @@ fn fill(documents: &[Document], mut room: usize, include_etags: bool) -> Filled 
     let mut calls: Vec<(usize, Vec<Value>)> = Vec::new();
     let mut waiting = by_length.len();
     for (length, at) in by_length {
-        let share = room / waiting.max(1);
+        let share = space / waiting.max(1);
         waiting = waiting.saturating_sub(1);
         let (Some(document), Some(entry)) = (documents.get(at), entries.get_mut(at)) else { continue };
         if length <= share {
-            room -= length;
+            space -= length;
             let mut whole = json!({"content": document.content});
             if include_etags {
                 put(&mut whole, "etag", json!(document.etag));
@@ -166,7 +166,7 @@ fn fill(documents: &[Document], mut room: usize, include_etags: bool) -> Filled 
         let chars = |value: &Value| value.to_string().chars().count();
         let cost =
             left.iter().map(|call| chars(call) + 1).sum::<usize>() + shown.as_ref().map_or(0, chars) + name;
-        room = room.saturating_sub(cost);
+        space = space.saturating_sub(cost);
         *entry = shown;
         calls.push((at, left));
     }
@@ -180,12 +180,12 @@ fn fill(documents: &[Document], mut room: usize, include_etags: bool) -> Filled 
 }
 
 /// The most valuable parts of a document, and the arguments of the calls that read the rest.
-fn in_part(document: &Document, room: usize) -> (Option<Value>, Vec<Value>) {
+fn in_part(document: &Document, space: usize) -> (Option<Value>, Vec<Value>) {
     let name = document.path.as_str();
-    let extent = Extent::of(&document.content);
+    let extent = DocumentSize::of(&document.content);
     // Each part has a call with the name; a long name needs more than the estimate.
     let names = 13 * name.len().saturating_sub(20);
-    let condensed = condense(&document.content, room.saturating_sub(CALL_CHARS + name.len() + names));
+    let condensed = condense(&document.content, space.saturating_sub(CALL_CHARS + name.len() + names));
     if condensed.pieces.is_empty() {
         return (None, vec![json!({"filename": name})]);
     }
@@ -259,12 +259,12 @@ async fn documents(call: &Call, bank: &dyn Bank, past: Option<&PastBank<'_>>) ->
     entries.compact_sort_by_key(|entry| entry.bytes);
     let others: Vec<DocumentPath> =
         entries.into_iter().filter_map(|entry| entry.path).take(MAX_OTHER_DOCUMENTS).collect();
-    let mut room = limits::DOCUMENT_BYTES * paths.len();
+    let mut space = limits::DOCUMENT_BYTES * paths.len();
     for path in others {
         let outcome = read_documents(call, bank, past, std::slice::from_ref(&path)).await?.pop();
         let Some(ReadOutcome::Found(document)) = outcome else { continue };
-        let Some(left) = room.checked_sub(document.content.len()) else { break };
-        room = left;
+        let Some(left) = space.checked_sub(document.content.len()) else { break };
+        space = left;
         if known.contains(&document.path) {
             continue;
         }

@@ -28,8 +28,8 @@ impl Listing {
 
     /// A cursor for the position at which this list continues.
     pub(super) fn cursor<P: Serialize>(&self, at: P) -> Result<String, Failure> {
-        let place = serde_json::to_string(&at).map_err(|error| Failure::Internal(error.to_string()))?;
-        let written = Written { of: self.seal(&place), at };
+        let position = serde_json::to_string(&at).map_err(|error| Failure::Internal(error.to_string()))?;
+        let written = Written { of: self.seal(&position), at };
         let text = serde_json::to_vec(&written).map_err(|error| Failure::Internal(error.to_string()))?;
         Ok(URL_SAFE_NO_PAD.encode(text))
     }
@@ -38,7 +38,7 @@ impl Listing {
     ///
     /// # Errors
     /// The cursor belongs to another list.
-    pub(super) fn place<P>(&self, cursor: Option<&str>) -> Result<P, Failure>
+    pub(super) fn position<P>(&self, cursor: Option<&str>) -> Result<P, Failure>
     where
         P: Serialize + for<'de> Deserialize<'de> + Default,
     {
@@ -61,8 +61,8 @@ impl Listing {
     }
 
     /// Binds a position to the list.
-    fn seal(&self, place: &str) -> String {
-        Etag::of(&format!("{}\n{place}", self.0)).to_string()
+    fn seal(&self, position: &str) -> String {
+        Etag::of(&format!("{}\n{position}", self.0)).to_string()
     }
 }
 
@@ -76,18 +76,18 @@ mod tests {
     fn a_cursor_opens_only_its_own_list() {
         let listing = Listing::new("graph_search", "bank", &json!({"query": "a"}));
         let cursor = listing.cursor((3_usize, 4_usize)).unwrap();
-        assert_eq!(listing.place::<(usize, usize)>(Some(&cursor)).unwrap(), (3, 4));
-        assert_eq!(listing.place::<(usize, usize)>(None).unwrap(), (0, 0));
+        assert_eq!(listing.position::<(usize, usize)>(Some(&cursor)).unwrap(), (3, 4));
+        assert_eq!(listing.position::<(usize, usize)>(None).unwrap(), (0, 0));
         for other in [
             Listing::new("graph_search", "bank", &json!({"query": "b"})),
             Listing::new("graph_search", "other", &json!({"query": "a"})),
             Listing::new("graph_open_nodes", "bank", &json!({"query": "a"})),
         ] {
-            assert!(other.place::<(usize, usize)>(Some(&cursor)).is_err());
+            assert!(other.position::<(usize, usize)>(Some(&cursor)).is_err());
         }
         let forged = URL_SAFE_NO_PAD.encode(r#"{"of":"0123456789abcdef","at":[9,9]}"#);
         for wrong in ["", "x", "%%%", cursor.get(1..).unwrap(), &forged, &"a".repeat(100_000)] {
-            let error = listing.place::<(usize, usize)>(Some(wrong)).unwrap_err();
+            let error = listing.position::<(usize, usize)>(Some(wrong)).unwrap_err();
             assert!(matches!(error, Failure::Unquoted(text) if text.contains("nextCursor")), "{wrong:.20}");
         }
     }
@@ -96,6 +96,6 @@ mod tests {
     fn a_position_in_a_list_may_be_a_name() {
         let listing = Listing::new("list_memory_bank_files", "bank", &json!({}));
         let cursor = listing.cursor("größe.md").unwrap();
-        assert_eq!(listing.place::<String>(Some(&cursor)).unwrap(), "größe.md");
+        assert_eq!(listing.position::<String>(Some(&cursor)).unwrap(), "größe.md");
     }
 }

@@ -24,7 +24,7 @@ use crate::mcp::tools::common_arguments::{AS_OF, INCLUDE_ENDED, WantedFacts};
 use crate::mcp::tools::extra_members::{note_ended, put};
 use crate::mcp::tools::past::PastBank;
 use crate::mcp::tools::reply::{Failure, Reply};
-use crate::mcp::tools::room::LISTING_BYTES;
+use crate::mcp::tools::reply_space::LISTING_BYTES;
 use crate::mcp::tools::schema::{Kind, optional};
 use crate::mcp::tools::tool::{BANK, Call, Family, READS, ToolSpec, boxed};
 
@@ -173,7 +173,7 @@ async fn read_present(call: &Call, bank: &dyn Bank, view: FactView) -> Result<Re
     Ok(Read { texts, present, authors, graph, graph_note: None, changes })
 }
 
-/// The same at a time of the past. Nothing is news, and nobody's visit is recorded.
+/// Reads the material of a digest as it was at a time. Nothing counts as new, and no visit is recorded.
 async fn read_past(
     call: &Call,
     bank: &dyn Bank,

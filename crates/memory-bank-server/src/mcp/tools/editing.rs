@@ -25,7 +25,7 @@ pub(crate) async fn edit<T: Send>(
     outcome.ok_or_else(|| Failure::Internal("the store did not run the edit".into()))
 }
 
-/// The same for a rule on logs: if one is full, its oldest entries move to an archive in the same edit.
+/// Runs an edit by a rule on logs: if a log is full, its oldest entries move to an archive in the same edit.
 pub(crate) async fn edit_log<T: Send>(
     call: &Call,
     paths: &[DocumentPath],

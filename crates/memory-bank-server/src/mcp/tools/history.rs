@@ -25,7 +25,7 @@ use crate::mcp::tools::common_arguments::{CURSOR, FILE_NAMES, IF_MATCH};
 use crate::mcp::tools::cursor::Listing;
 use crate::mcp::tools::extra_members::put;
 use crate::mcp::tools::reply::{Failure, Reply};
-use crate::mcp::tools::room::Room;
+use crate::mcp::tools::reply_space::ReplySpace;
 use crate::mcp::tools::schema::{Kind, optional};
 use crate::mcp::tools::tool::{BANK, Call, Family, REPLACES, ToolSpec, boxed};
 
@@ -246,9 +246,9 @@ fn text_page(
     cursor: Option<&str>,
 ) -> Result<Reply, Failure> {
     let listing = Listing::new("history show", &bank.location(), own);
-    let (from, from_char) = listing.place::<Option<(usize, usize)>>(cursor)?.unwrap_or((1, 1));
+    let (from, from_char) = listing.position::<Option<(usize, usize)>>(cursor)?.unwrap_or((1, 1));
     let selection = Selection::Lines { from, from_char, count: None };
-    let bounds = Room::of(&call.services.replies, None, &data).bounds();
+    let bounds = ReplySpace::of(&call.services.replies, None, &data).bounds();
     let Part { text, from_line, lines, left, .. } =
         part(text, selection, bounds).map_err(Failure::message)?;
     put(&mut data, "text", json!(text));

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::mcp::tools::blind::WithoutRead;
 use crate::mcp::tools::extra_members::put;
 use crate::mcp::tools::reply::{Failure, Reply};
-use crate::mcp::tools::room::Room;
+use crate::mcp::tools::reply_space::ReplySpace;
 use crate::mcp::tools::schema::{Kind, optional};
 use crate::mcp::tools::tool::{BANK, Call, Family, REPLACES, ToolSpec, boxed};
 use crate::services::Services;
@@ -112,8 +112,8 @@ pub(crate) fn listed_data(services: &Services, survey: &Survey) -> Result<Value,
     if !survey.not_examined.is_empty() {
         put(&mut data, "notExamined", json!(survey.not_examined));
     }
-    let mut room = Room::of(&services.replies, None, &data);
-    let (shown, _) = room.cut(survey.proposals.iter().take(limits::PROPOSALS).map(proposal_json), 1)?;
+    let mut space = ReplySpace::of(&services.replies, None, &data);
+    let (shown, _) = space.cut(survey.proposals.iter().take(limits::PROPOSALS).map(proposal_json), 1)?;
     let more = survey.proposals.len().saturating_sub(shown.len());
     put(&mut data, "proposals", json!(shown));
     if more > 0 {

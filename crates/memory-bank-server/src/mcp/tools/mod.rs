@@ -29,7 +29,7 @@ mod past_graph;
 mod progress;
 mod query;
 mod reply;
-mod room;
+mod reply_space;
 mod schema;
 mod table;
 mod targeted;
@@ -45,6 +45,6 @@ pub(crate) use self::lookup::{is_answered_without_store, label, reads_only, righ
 pub(crate) use self::maintain::{listed_data, survey};
 pub(crate) use self::past::PastBank;
 pub(crate) use self::reply::Failure;
-pub(crate) use self::room::{LISTING_BYTES, reading_bytes};
+pub(crate) use self::reply_space::{LISTING_BYTES, reading_bytes};
 pub(crate) use self::table::TOOLS;
 pub(crate) use self::tool::{Family, ToolSpec};

@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use crate::mcp::tools::extra_members::put;
 use crate::mcp::tools::query::{Meaning, with_meaning};
 use crate::mcp::tools::reply::Failure;
-use crate::mcp::tools::room::reading_bytes;
+use crate::mcp::tools::reply_space::reading_bytes;
 use crate::mcp::tools::tool::Call;
 use crate::past_turns::Turn;
 use crate::services::Services;
@@ -33,7 +33,7 @@ const MAX_DOCUMENTS: usize = 2000;
 const MAX_BYTES: u64 = 8 * 1024 * 1024;
 /// How long a call reads them.
 const MAX_TIME: Duration = Duration::from_secs(10);
-/// So many are read at once.
+/// The most documents that are read at once.
 const AT_ONCE: usize = 16;
 /// The most documents that a note names.
 const MAX_NAMED: usize = 5;
@@ -166,11 +166,11 @@ impl<'a> PastBank<'a> {
 
     async fn texts(&self, wanted: Vec<&PastDocument>) -> Result<Texts, Failure> {
         let mut texts = Texts::default();
-        let mut room = MAX_BYTES;
+        let mut space = MAX_BYTES;
         let mut taken: Vec<&PastDocument> = Vec::new();
         for one in wanted {
-            if taken.len() < MAX_DOCUMENTS && one.bytes <= room {
-                room -= one.bytes;
+            if taken.len() < MAX_DOCUMENTS && one.bytes <= space {
+                space -= one.bytes;
                 taken.push(one);
             } else {
                 texts.leave(one, "a former state is read up to 2000 documents and 8 MiB; name it in `files`, or read it alone");
@@ -256,7 +256,7 @@ fn length(document: &PastDocument) -> usize {
 #[derive(Default)]
 struct Texts {
     read: BTreeMap<String, Document>,
-    /// Those that were not read, with the reasons.
+    /// The documents that were not read, with the reasons.
     left: BTreeMap<String, String>,
 }
 

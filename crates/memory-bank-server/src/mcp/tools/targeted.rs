@@ -20,7 +20,7 @@ use crate::mcp::tools::past::{PastBank, read_documents, search_documents};
 use crate::mcp::tools::past_graph::ViewedGraph;
 use crate::mcp::tools::query::parse_query;
 use crate::mcp::tools::reply::{Failure, Reply};
-use crate::mcp::tools::room::LISTING_BYTES;
+use crate::mcp::tools::reply_space::LISTING_BYTES;
 use crate::mcp::tools::schema::{Kind, optional, required};
 use crate::mcp::tools::tool::{BANK, Call, Family, READS, ToolSpec, boxed};
 
@@ -100,8 +100,8 @@ async fn get_targeted_context(mut call: Call) -> Result<Reply, Failure> {
         return Reply::json(&pack(&material, planned, &bounds));
     }
     // The fields count as well.
-    let room = bounds.max_chars.saturating_sub(notes.to_string().chars().count() + NOTES_CHARS);
-    let packed = pack(&material, planned, &TargetedBounds { max_chars: room, ..bounds });
+    let space = bounds.max_chars.saturating_sub(notes.to_string().chars().count() + NOTES_CHARS);
+    let packed = pack(&material, planned, &TargetedBounds { max_chars: space, ..bounds });
     Reply::json(&WithNotes { packed, notes })
 }
 

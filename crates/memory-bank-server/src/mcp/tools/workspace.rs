@@ -12,7 +12,7 @@ use crate::mcp::tools::common_arguments::STORE_ID;
 use crate::mcp::tools::documents::status::status;
 use crate::mcp::tools::modes;
 use crate::mcp::tools::reply::{Failure, Reply};
-use crate::mcp::tools::room::LISTING_BYTES;
+use crate::mcp::tools::reply_space::LISTING_BYTES;
 use crate::mcp::tools::schema::{Kind, optional, required};
 use crate::mcp::tools::tool::{BankNeed, Call, Family, READS, SETS, ToolSpec, boxed};
 

@@ -5,7 +5,7 @@ use memory_bank_core::hooks::{AgentSessionRecord, with_record};
 use memory_bank_folder::GitActivity;
 
 use super::super::bank::{WriteRefused, now};
-use super::super::due::{DueRecord, has_due, write_due};
+use super::super::pending_records::{PendingRecord, has_pending, write_pending};
 use super::super::recording::{record_of, was_recorded};
 use super::super::session::AgentSession;
 use super::super::settings::is_ignored;
@@ -39,7 +39,7 @@ impl EventHandler<'_> {
         let was_recorded = was_recorded(&self.bank, session, activity, now);
         let is_kept = match (&self.sessions, self.bank.folder()) {
             (Some(sessions), Some(location)) => {
-                let due = DueRecord::new(location, &self.folder, was_recorded, record.clone());
+                let due = PendingRecord::new(location, &self.folder, was_recorded, record.clone());
                 let stored = due.store(sessions, &self.name);
                 self.logged("the record of the session cannot be kept", stored).is_some()
             }
@@ -52,7 +52,9 @@ impl EventHandler<'_> {
     pub(super) async fn record(&self, one: Record) -> Recorded {
         let written = match (&self.sessions, self.bank.folder()) {
             (Some(sessions), Some(location)) if one.is_kept => {
-                write_due(sessions, &self.bank, location, self.records_prompt(), now()).await.map(|()| false)
+                write_pending(sessions, &self.bank, location, self.records_prompt(), now())
+                    .await
+                    .map(|()| false)
             }
             _ => {
                 let rule = |text: Option<&str>| with_record(text, &one.record, one.was_recorded, now());
@@ -72,13 +74,13 @@ impl EventHandler<'_> {
     /// Writes the records of earlier sessions that ended before they were written, if a part of this hook's time is enough.
     pub(super) async fn write_due_of_others(&self) {
         let (Some(sessions), Some(location)) = (&self.sessions, self.bank.folder()) else { return };
-        let has_due = self.settings.records
-            && self.logged("the records that are due cannot be read", has_due(sessions, location))
+        let has_pending = self.settings.records
+            && self.logged("the records that are due cannot be read", has_pending(sessions, location))
                 == Some(true);
-        if !has_due || is_ignored(location) {
+        if !has_pending || is_ignored(location) {
             return;
         }
-        let writing = write_due(sessions, &self.bank, location, self.records_prompt(), now());
+        let writing = write_pending(sessions, &self.bank, location, self.records_prompt(), now());
         // The next event tries again.
         if let Ok(written) = tokio::time::timeout(self.hook.deadline / 4, writing).await {
             self.logged("earlier sessions were not recorded", written);

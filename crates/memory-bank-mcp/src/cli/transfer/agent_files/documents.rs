@@ -77,7 +77,7 @@ pub(super) async fn plan<'a>(
         let is_conflict = first.decision == WriteDecision::Conflict;
         planned.push(first);
         if let Some(first) = planned.last().filter(|_| is_conflict && options.beside) {
-            let beside = planner.beside(first);
+            let beside = planner.plan_new_text_beside(first);
             planned.push(beside);
         }
     }
@@ -164,7 +164,7 @@ impl<'r> Planner<'r> {
         (taken.unwrap_or_default(), WriteDecision::Taken)
     }
 
-    fn beside<'a>(&mut self, edited: &Planned<'a>) -> Planned<'a> {
+    fn plan_new_text_beside<'a>(&mut self, edited: &Planned<'a>) -> Planned<'a> {
         let from = format!("{} (beside {})", edited.file.from, edited.document);
         let document = self.names.spelled(&name_beside(&edited.document, &edited.file.from));
         let present = self.present_of(&document);

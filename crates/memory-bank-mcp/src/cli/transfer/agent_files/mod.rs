@@ -69,7 +69,7 @@ pub(super) async fn run(
         let mut graph = graph::GraphWriter::new(&target);
         graph::import_notes(&mut graph, &mut record, &documents, &mut report).await?;
         memory_files::import(&mut graph, &mut record, &memories, &mut report).await?;
-        report.gone(&record, &scanned, options.only.is_empty());
+        report.report_removed_sources(&record, &scanned, options.only.is_empty());
         Ok::<_, anyhow::Error>(())
     }
     .await;

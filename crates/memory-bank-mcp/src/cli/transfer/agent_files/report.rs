@@ -241,7 +241,12 @@ impl Report {
     }
 
     /// Documents whose source was removed: they stay.
-    pub(super) fn gone(&mut self, record: &ImportRecord, sources: &Sources, is_whole: bool) {
+    pub(super) fn report_removed_sources(
+        &mut self,
+        record: &ImportRecord,
+        sources: &Sources,
+        is_whole: bool,
+    ) {
         if !is_whole {
             return;
         }

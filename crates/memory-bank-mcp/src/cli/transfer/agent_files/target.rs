@@ -22,10 +22,10 @@ pub(super) struct Target {
     pub(super) caller: Caller,
     /// Where the sources are.
     pub(super) start: Start,
-    place: Place,
+    store: OpenedStore,
 }
 
-enum Place {
+enum OpenedStore {
     Folder(Box<Services>),
     Database(Box<OpenedProject>, ProjectArguments),
 }
@@ -58,7 +58,7 @@ impl Target {
             bank: Some(Arc::new(opened.bank.clone())),
             caller: opened.caller.clone(),
             start: Start { folder, label, own: None },
-            place: Place::Database(Box::new(opened), project.clone()),
+            store: OpenedStore::Database(Box::new(opened), project.clone()),
         })
     }
 
@@ -84,13 +84,13 @@ impl Target {
             bank,
             caller,
             start: Start { folder, label, own },
-            place: Place::Folder(Box::new(services)),
+            store: OpenedStore::Folder(Box::new(services)),
         })
     }
 
     /// Makes the bank of the folder, if it is missing.
     pub(super) async fn make_bank(&mut self, global: &GlobalOptions) -> anyhow::Result<()> {
-        let (None, Place::Folder(services)) = (&self.bank, &self.place) else { return Ok(()) };
+        let (None, OpenedStore::Folder(services)) = (&self.bank, &self.store) else { return Ok(()) };
         let project = global.project()?;
         let path = project.to_str().context("the project folder's path is not UTF-8")?;
         services.workspace.initialize(&self.caller, path, false).await?;
@@ -115,12 +115,12 @@ impl Target {
 
     /// The member in whose name the import runs.
     pub(super) fn user(&self) -> Option<&str> {
-        matches!(self.place, Place::Database(..)).then_some(self.caller.user_name.as_str())
+        matches!(self.store, OpenedStore::Database(..)).then_some(self.caller.user_name.as_str())
     }
 
     /// Records the import and notifies running servers, if something changed.
     pub(super) async fn finish(&self, has_changed: bool) {
-        if let Place::Database(opened, project) = &self.place
+        if let OpenedStore::Database(opened, project) = &self.store
             && has_changed
         {
             let audited = record_audit(opened, project, OperatorAction::Imported, &self.start.folder).await;

@@ -22,7 +22,7 @@ pub(super) const BODY_BYTES: usize = 8 * 1024;
 /// What the console sends to sign in.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub(super) struct Given {
+pub(super) struct SubmittedCredentials {
     /// A key or a login code.
     pub(super) secret: Option<String>,
     /// The project, for a user who has signed in and has several.
@@ -110,11 +110,11 @@ mod tests {
     use memory_bank_core::clock::SystemEntropy;
 
     use super::*;
-    use crate::http::origin::Place;
+    use crate::http::origin::WebOrigin;
 
     #[test]
     fn a_session_needs_both_halves_and_a_page_of_this_server() {
-        let server = ServerUrl::at(&Place::parse("https://memory.example").unwrap()).unwrap();
+        let server = ServerUrl::at(&WebOrigin::parse("https://memory.example").unwrap()).unwrap();
         let [cookie, page] = [(); 2].map(|()| PlainToken::generate(TokenKind::SignIn, &SystemEntropy));
         let text = |text: &str| HeaderValue::from_str(text).unwrap();
         let both = HeaderMap::from_iter([

@@ -1,4 +1,4 @@
-//! The same for the console of a folder, whose user has opened it with a link: the session lives in this process.
+//! Sessions of the console of a folder, whose user has opened it with a link: a session lives in this process.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use memory_bank_core::identity::{PlainToken, TokenKind};
 use memory_bank_core::limiter::AttemptKind;
 
 use super::credentials::{
-    BODY_BYTES, Given, Halves, SESSION_SECONDS, closed, is_own_page, opened, session_of,
+    BODY_BYTES, Halves, SESSION_SECONDS, SubmittedCredentials, closed, is_own_page, opened, session_of,
 };
 use crate::http::body::read_object_reserved;
 use crate::http::client_address::client_address;
@@ -30,7 +30,7 @@ pub(super) async fn open(shared: &Arc<Shared>, local: &LocalConsole, request: Re
     }
     let (parts, body) = request.into_parts();
     let holder = Holder::without_key(&parts.extensions);
-    let given: Option<Given> =
+    let given: Option<SubmittedCredentials> =
         match read_object_reserved(shared, holder, &parts.headers, body, BODY_BYTES).await {
             Ok(given) => given,
             Err(response) => return response,

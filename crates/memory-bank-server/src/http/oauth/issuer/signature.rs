@@ -111,7 +111,7 @@ impl PublicKey {
     }
 }
 
-/// The usable keys of a set; `None` if the text is no set. Keys without an id, secrets, keys for encryption and keys of
+/// The usable keys of a set; `None` if the text is not a set. Keys without an id, secrets, keys for encryption and keys of
 /// other kinds are passed over.
 pub(crate) fn key_set(text: &[u8]) -> Option<Vec<PublicKey>> {
     let set: Value = serde_json::from_slice(text).ok()?;

@@ -65,7 +65,7 @@ pub(super) fn read(token: &str) -> Result<Unverified<'_>, Reason> {
     if read.key_id.is_none() { Err(NO_KEY_ID) } else { Ok(read) }
 }
 
-/// The same for a JWT of these types, or without a type, and also without the id of a key; `other` is the reason against
+/// Reads a JWT of one of these types, or without a type, and also without the id of a key; `other` is the reason against
 /// other types.
 pub(super) fn read_kind<'a>(token: &'a str, kinds: &[&str], other: Reason) -> Result<Unverified<'a>, Reason> {
     const MALFORMED: Reason = "the token is not a signed JWT";
@@ -130,7 +130,7 @@ impl Unverified<'_> {
         self.claims(expected).map(|_| ())
     }
 
-    /// The same, and gives the claims.
+    /// Checks the token like [`Self::check`] and returns its claims.
     pub(super) fn claims(&self, expected: &Expected<'_>) -> Result<Claims, Reason> {
         let text = |name: &str| self.claims.get(name).and_then(Value::as_str);
         if text("iss") != Some(expected.issuer) {

@@ -16,7 +16,7 @@ use crate::mcp::tools::editing::edit;
 use crate::mcp::tools::extra_members::{note_stored_name, put};
 use crate::mcp::tools::past::PastBank;
 use crate::mcp::tools::reply::{Failure, Reply};
-use crate::mcp::tools::room::{self, Bounded, Room, read_within, reading_bytes};
+use crate::mcp::tools::reply_space::{self, Bounded, ReplySpace, read_within, reading_bytes};
 use crate::mcp::tools::schema::{Argument, Kind, optional, required};
 use crate::mcp::tools::tool::{BANK, Call, Family, READS, REPLACES, ToolSpec, boxed};
 
@@ -54,12 +54,12 @@ async fn batch_read_files(mut call: Call) -> Result<Reply, Failure> {
     let mut seen = HashSet::new();
     paths.retain(|path| seen.insert(path.clone()));
     // The names are repeated, for readable and unreadable documents.
-    let mut left = Room::of(&call.services.replies, max_chars, &json!(files));
+    let mut left = ReplySpace::of(&call.services.replies, max_chars, &json!(files));
     let bank = call.bank()?;
     let past = PastBank::of(&call.services, &call.caller, bank.as_ref(), view).await?;
     let outcomes = match &past {
         Some(past) => {
-            past.read(&paths).await?.into_iter().map(|read| room::fitting(read, &mut left)).collect()
+            past.read(&paths).await?.into_iter().map(|read| reply_space::fitting(read, &mut left)).collect()
         }
         None => {
             call.services.replies.need(reading_bytes(paths.len())).await?;
@@ -103,7 +103,7 @@ async fn batch_read_files(mut call: Call) -> Result<Reply, Failure> {
     }
     remaining.note(&mut metadata, "batch_read_files");
     if max_chars.is_none() {
-        // Documents that were read fit already; errors are included only as far as there is room.
+        // Documents that were read fit already; errors are included only as far as there is space.
         let most = limits::REPLY_CHARS.saturating_sub(metadata.to_string().chars().count() + OMISSIONS_CHARS);
         results = fitting(results, most, &mut metadata);
     }
@@ -199,7 +199,7 @@ const MAX_NAMES_CHARS: usize = 6000;
 /// Characters of one of many reasons.
 const MAX_REASON_CHARS: usize = 300;
 
-/// Room for the note about omitted results.
+/// The space for the note about omitted results.
 const OMISSIONS_CHARS: usize = 600;
 
 /// The results that fit; the others are counted in `metadata`.
@@ -209,7 +209,7 @@ fn fitting(results: Map<String, Value>, most: usize, metadata: &mut Value) -> Ma
     let own = |name: &str, result: &Value| {
         json_chars(name).saturating_add(result.to_string().chars().count()).saturating_add(OVERHEAD_CHARS)
     };
-    // Documents that were read have their room already.
+    // Documents that were read have their space already.
     let is_read = |result: &Value| result.get("content").is_some() && result.get("error").is_none();
     let mut chars: usize =
         results.iter().filter(|(_, result)| is_read(result)).map(|(name, result)| own(name, result)).sum();

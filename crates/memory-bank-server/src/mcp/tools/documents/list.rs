@@ -12,7 +12,7 @@ use crate::mcp::tools::common_arguments::CURSOR;
 use crate::mcp::tools::cursor::Listing;
 use crate::mcp::tools::extra_members::put;
 use crate::mcp::tools::reply::{Failure, Reply};
-use crate::mcp::tools::room::{LISTING_BYTES, Room};
+use crate::mcp::tools::reply_space::{LISTING_BYTES, ReplySpace};
 use crate::mcp::tools::schema::{Kind, optional};
 use crate::mcp::tools::tool::{Call, FILES, Family, READS, ToolSpec, boxed};
 
@@ -34,7 +34,7 @@ async fn list_memory_bank_files(mut call: Call) -> Result<Reply, Failure> {
     let arguments: ListFiles = call.parse()?;
     let bank = call.bank()?;
     let listing = Listing::new("list_memory_bank_files", &bank.location(), &Value::Null);
-    let after: String = listing.place(arguments.cursor.as_deref())?;
+    let after: String = listing.position(arguments.cursor.as_deref())?;
     call.services.replies.need(LISTING_BYTES).await?;
     let entries = bank
         .list(&call.caller)
@@ -49,9 +49,9 @@ async fn list_memory_bank_files(mut call: Call) -> Result<Reply, Failure> {
     let most = arguments.limit.unwrap_or(usize::MAX);
     let wanted = names.len().min(most);
     // They are in the text and in the data.
-    let room = Room::of(&call.services.replies, arguments.limit.map(|_| usize::MAX), &Value::Null);
-    let mut room = room.share(if arguments.limit.is_some() { 2 } else { 1 });
-    let (shown, cut) = room.names(names.iter().take(wanted).cloned());
+    let space = ReplySpace::of(&call.services.replies, arguments.limit.map(|_| usize::MAX), &Value::Null);
+    let mut space = space.share(if arguments.limit.is_some() { 2 } else { 1 });
+    let (shown, cut) = space.names(names.iter().take(wanted).cloned());
     let left = cut + names.len() - wanted;
     // A file may have any name; each stays on its line, and invisible characters are escaped as in JSON.
     let on_line = |name: &String| {
@@ -104,8 +104,8 @@ fn detailed(
         }
         document
     });
-    let mut room = Room::of(&call.services.replies, limit.map(|_| usize::MAX), &Value::Null);
-    let (shown, _) = room.cut(wanted, 1)?;
+    let mut space = ReplySpace::of(&call.services.replies, limit.map(|_| usize::MAX), &Value::Null);
+    let (shown, _) = space.cut(wanted, 1)?;
     let left = following.len() - shown.len();
     let mut data = json!({"documents": shown});
     if let Some(last) = shown.len().checked_sub(1).and_then(|last| following.get(last)).filter(|_| left > 0) {

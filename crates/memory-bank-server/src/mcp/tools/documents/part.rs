@@ -2,7 +2,7 @@
 //! it cannot be written back as the whole.
 
 use memory_bank_core::document::section::Outline;
-use memory_bank_core::document::{Document, Extent, LeftOut, Part, Selection, json_chars, part};
+use memory_bank_core::document::{Document, DocumentSize, LeftOut, Part, Selection, json_chars, part};
 use memory_bank_core::graph::FactView;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::mcp::tools::common_arguments::default_true;
 use crate::mcp::tools::extra_members::{note_stored_name, put};
 use crate::mcp::tools::reply::{Failure, Reply};
-use crate::mcp::tools::room::Room;
+use crate::mcp::tools::reply_space::ReplySpace;
 use crate::services::Replies;
 
 /// How many headings are listed with the beginning of a long document, and their length.
@@ -81,23 +81,23 @@ impl ReadOne {
         let mut frame = json!({"filename": self.filename});
         add(&mut frame, notes);
         note_stored_name(&mut frame, &self.filename, &document.path);
-        let room = Room::of(replies, self.max_chars, &frame);
+        let space = ReplySpace::of(replies, self.max_chars, &frame);
         if selection.is_none()
-            && json_chars(&document.content) <= room.bounds().chars.saturating_add(OMISSIONS_CHARS)
+            && json_chars(&document.content) <= space.bounds().chars.saturating_add(OMISSIONS_CHARS)
         {
             return self.whole_document(document, notes);
         }
-        let extent = Extent::of(&document.content);
+        let extent = DocumentSize::of(&document.content);
         let start = Selection::Lines { from: 1, from_char: 1, count: None };
         let headings = match selection {
             None => headings(&document.content),
             Some(_) => Vec::new(),
         };
-        // They help to select a part, and must not take its room.
-        let fits = json!(headings).to_string().chars().count() <= room.bounds().chars / 4;
+        // They help to select a part, and must not take its space.
+        let fits = json!(headings).to_string().chars().count() <= space.bounds().chars / 4;
         let headings = if fits { headings } else { Vec::new() };
         put(&mut frame, "headings", json!(headings));
-        let bounds = Room::of(replies, self.max_chars, &frame).bounds();
+        let bounds = ReplySpace::of(replies, self.max_chars, &frame).bounds();
         let part = part(&document.content, selection.unwrap_or(start), bounds)
             .map_err(|reason| Failure::message(format!("Error reading file {}: {reason}", self.filename)))?;
         let Part { text, from_line, from_char, lines, left } = part;
@@ -162,7 +162,7 @@ fn add(data: &mut Value, members: &Map<String, Value>) {
     }
 }
 
-/// Room that a whole document does not need: it has no omissions.
+/// The space that a whole document does not need: it has no omissions.
 const OMISSIONS_CHARS: usize = 500;
 
 /// The headings of a document with their lines, the highest levels first if there are too many.

@@ -18,7 +18,7 @@ use crate::mcp::tools::extra_members::note_ended;
 use crate::mcp::tools::past::{PastBank, search_documents};
 use crate::mcp::tools::query::{Meaning, parse_query};
 use crate::mcp::tools::reply::{Failure, Reply};
-use crate::mcp::tools::room::Room;
+use crate::mcp::tools::reply_space::ReplySpace;
 use crate::mcp::tools::schema::{Kind, optional, required};
 use crate::mcp::tools::tool::{BANK, Call, Family, READS, ToolSpec, boxed};
 
@@ -58,7 +58,7 @@ async fn search_memory_bank(mut call: Call) -> Result<Reply, Failure> {
         &bank.location(),
         &json!({"query": text, "files": files, "caseSensitive": case_sensitive, "since": since, "until": until, "facts": facts}),
     );
-    let passed: usize = listing.place(cursor.as_deref())?;
+    let passed: usize = listing.position(cursor.as_deref())?;
     let limit = max_results.unwrap_or(DEFAULT_RESULTS).saturating_add(passed).min(MAX_RESULTS);
     let past = PastBank::of(&call.services, &call.caller, bank.as_ref(), view).await?;
     let holding_at = (!view.with_ended).then_some(view.at);
@@ -90,7 +90,7 @@ async fn search_memory_bank(mut call: Call) -> Result<Reply, Failure> {
         shorten_names(&mut metadata);
         frame = json!({"query": text, "results": [], "metadata": metadata});
     }
-    let (results, left) = Room::of(&call.services.replies, explicit, &frame).cut(results, 1)?;
+    let (results, left) = ReplySpace::of(&call.services.replies, explicit, &frame).cut(results, 1)?;
     if let Some(metadata) = metadata.as_object_mut() {
         metadata.insert("totalResults".into(), json!(results.len()));
         metadata.insert("truncated".into(), json!(found.more || left > 0));

@@ -13,7 +13,7 @@ use crate::mcp::tools::common_arguments::STORE_ID;
 use crate::mcp::tools::editing::edit;
 use crate::mcp::tools::extra_members::{note_left, put};
 use crate::mcp::tools::reply::{Failure, Reply};
-use crate::mcp::tools::room::{LISTING_BYTES, Room};
+use crate::mcp::tools::reply_space::{LISTING_BYTES, ReplySpace};
 use crate::mcp::tools::tool::{BankNeed, Call, FILES, Family, READS, SETS, ToolSpec, boxed};
 
 pub(crate) const GET_MEMORY_BANK_STATUS: ToolSpec = ToolSpec {
@@ -62,8 +62,8 @@ pub(crate) async fn status(call: &Call, bank: &dyn Bank) -> Result<Value, Failur
     let last_updated = entries.iter().map(|entry| entry.updated_at).max().map(iso_millis);
     let (present, missing): (Vec<_>, Vec<_>) =
         CORE_DOCUMENTS.into_iter().partition(|core| entries.iter().any(|entry| is_core(&entry.name, core)));
-    let mut room = Room::of(&call.services.replies, None, &json!(bank.location()));
-    let (files, left) = room.names(entries.into_iter().map(|entry| entry.name));
+    let mut space = ReplySpace::of(&call.services.replies, None, &json!(bank.location()));
+    let (files, left) = space.names(entries.into_iter().map(|entry| entry.name));
     let status = Status {
         path: bank.location(),
         files,

@@ -17,7 +17,7 @@ use crate::mcp::tools::cursor::Listing;
 use crate::mcp::tools::extra_members::{note_ended, note_ending, note_left, put};
 use crate::mcp::tools::past_graph::ViewedGraph;
 use crate::mcp::tools::reply::{Failure, Reply};
-use crate::mcp::tools::room::Room;
+use crate::mcp::tools::reply_space::ReplySpace;
 use crate::mcp::tools::schema::{Kind, optional, required};
 use crate::mcp::tools::tool::{Call, Family, GRAPH, READS, ToolSpec, boxed};
 
@@ -49,7 +49,7 @@ async fn graph_open_nodes(mut call: Call) -> Result<Reply, Failure> {
     let bank = call.bank()?;
     let request = json!({"nodes": nodes, "depth": depth, "facts": facts});
     let listing = Listing::new("graph_open_nodes", &bank.location(), &request);
-    let passed: Passed = listing.place(cursor.as_deref())?;
+    let passed: Passed = listing.position(cursor.as_deref())?;
     let nodes: Vec<EntityRef> = nodes.into_iter().map(EntityRef).collect();
     // The same amount is loaded for every page, so that all pages belong to one list.
     let bytes = call.services.replies.bytes;
@@ -77,22 +77,22 @@ async fn graph_open_nodes(mut call: Call) -> Result<Reply, Failure> {
         })
     });
     let frame = json!({"entities": [], "observations": [], "relations": []});
-    let mut room = Room::of(&call.services.replies, max_chars, &frame);
+    let mut space = ReplySpace::of(&call.services.replies, max_chars, &frame);
     let before = passed.0 + passed.1 + passed.2;
-    let mut whole = room;
+    let mut whole = space;
     let is_cut = before + part.entities_left + part.observations_left > 0
         || whole.cut(&part.entities, 2)?.1 + whole.cut(&part.observations, 1)?.1 > 0;
     if is_cut {
         put_requested_first(&mut part.entities, &mut part.observations, &nodes);
     }
-    let (entities, entities_left) = room.cut(part.entities.iter().skip(passed.0), 2)?;
-    let (relations, relations_left) = room.cut(relations.skip(passed.2), 2)?;
+    let (entities, entities_left) = space.cut(part.entities.iter().skip(passed.0), 2)?;
+    let (relations, relations_left) = space.cut(relations.skip(passed.2), 2)?;
     let observations = part.observations.iter().map(|fact| {
         let mut shown = json!(fact);
         note_ending(&mut shown, part.endings.get(&fact.id));
         shown
     });
-    let (observations, observations_left) = room.cut(observations.skip(passed.1), 1)?;
+    let (observations, observations_left) = space.cut(observations.skip(passed.1), 1)?;
     let after = (passed.0 + entities.len(), passed.1 + observations.len(), passed.2 + relations.len());
     let mut data = json!({"entities": entities, "observations": observations, "relations": relations});
     let more = entities_left + observations_left + relations_left > 0 && after != passed;

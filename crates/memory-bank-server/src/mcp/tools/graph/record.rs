@@ -263,7 +263,7 @@ fn note_other_facts(data: &mut Value, added: &[ObservationAdded]) {
         .zip(added)
         .flat_map(|(index, one)| one.similar.iter().map(move |fact| (index, fact)))
         .map(|(index, fact): (usize, _)| {
-            json!({"at": format!("observations[{index}]"), "id": fact.id, "text": fact.text, "newFact": fact.likeness})
+            json!({"at": format!("observations[{index}]"), "id": fact.id, "text": fact.text, "newFact": fact.similarity})
         })
         .take(MOST)
         .collect();

@@ -17,7 +17,7 @@ use crate::mcp::tools::extra_members::{note_ended, note_ending, note_left, put};
 use crate::mcp::tools::past_graph::ViewedGraph;
 use crate::mcp::tools::query::parse_query;
 use crate::mcp::tools::reply::{Failure, Reply};
-use crate::mcp::tools::room::Room;
+use crate::mcp::tools::reply_space::ReplySpace;
 use crate::mcp::tools::schema::{Kind, optional, required};
 use crate::mcp::tools::tool::{Call, Family, GRAPH, READS, ToolSpec, boxed};
 
@@ -53,11 +53,11 @@ async fn graph_search(mut call: Call) -> Result<Reply, Failure> {
     let view = arguments.facts.view(call.services.clock.now())?;
     let request = json!({"query": arguments.query, "depth": depth, "facts": arguments.facts});
     let listing = Listing::new("graph_search", &bank.location(), &request);
-    let skip: Skip = listing.place(arguments.cursor.as_deref())?;
+    let skip: Skip = listing.position(arguments.cursor.as_deref())?;
     let frame = json!({"query": arguments.query, "entities": [], "observations": [], "relations": []});
-    let mut room = Room::of(&call.services.replies, arguments.limit.map(|_| usize::MAX), &frame);
+    let mut space = ReplySpace::of(&call.services.replies, arguments.limit.map(|_| usize::MAX), &frame);
     // A store estimates the size in memory, which is larger than that in a reply.
-    let bytes = room.bytes().saturating_mul(2);
+    let bytes = space.bytes().saturating_mul(2);
     let _turn = match view.is_past {
         true => Some(call.services.replies.past_turns.turn(call.caller.key).await?),
         false => None,
@@ -77,10 +77,10 @@ async fn graph_search(mut call: Call) -> Result<Reply, Failure> {
     };
     let endings = &found.endings;
     let entities = found.entities.into_iter().chain(found.neighbours).map(|found| entity(found, endings));
-    let (entities, entities_left) = room.cut(entities, 2)?;
-    let (relations, relations_left) = room.cut(found.relations.iter().map(relation), 2)?;
+    let (entities, entities_left) = space.cut(entities, 2)?;
+    let (relations, relations_left) = space.cut(found.relations.iter().map(relation), 2)?;
     let (observations, observations_left) =
-        room.cut(found.observations.iter().map(|found| observation(found, endings)), 1)?;
+        space.cut(found.observations.iter().map(|found| observation(found, endings)), 1)?;
     let mut data = json!({
         "query": arguments.query,
         "entities": entities,

@@ -13,7 +13,7 @@ use super::{HISTORY, History, missing};
 use crate::mcp::tools::cursor::Listing;
 use crate::mcp::tools::extra_members::put;
 use crate::mcp::tools::reply::{Failure, Reply};
-use crate::mcp::tools::room::Room;
+use crate::mcp::tools::reply_space::ReplySpace;
 use crate::mcp::tools::tool::Call;
 
 /// The most characters of the lines of one item.
@@ -49,11 +49,11 @@ pub(super) async fn blame(call: &Call, bank: &Arc<dyn Bank>, arguments: &History
     // A page continues with the text that it began with.
     let own = json!([path.as_str(), current.etag.as_str()]);
     let listing = Listing::new(&format!("{} blame", HISTORY.name), &bank.location(), &own);
-    let from = listing.place::<Option<usize>>(arguments.cursor.as_deref())?.unwrap_or_default();
-    let mut room = Room::of(&call.services.replies, None, &data);
+    let from = listing.position::<Option<usize>>(arguments.cursor.as_deref())?.unwrap_or_default();
+    let mut space = ReplySpace::of(&call.services.replies, None, &data);
     let ranges: Vec<Blamed<'_>> = blamed.iter().flat_map(|one| parts(one, &lines)).collect();
     let items = ranges.iter().skip(from).map(|one| range_json(one, &lines));
-    let (shown, left) = room.cut(items, 1)?;
+    let (shown, left) = space.cut(items, 1)?;
     if left > 0 {
         put(&mut data, "nextCursor", json!(listing.cursor(Some(from + shown.len()))?));
     }
@@ -76,7 +76,7 @@ async fn document_of(call: &Call, bank: &Arc<dyn Bank>, path: &DocumentPath) -> 
     Ok(newest.ok_or_else(|| missing(bank, HistoryError::NoDocument(path.clone())))?.document)
 }
 
-/// The lines in parts that a page has room for.
+/// The lines in parts that a page has space for.
 fn parts<'c>(one: &Blamed<'c>, lines: &[&str]) -> Vec<Blamed<'c>> {
     let mut parts: Vec<Blamed<'c>> = Vec::new();
     let mut chars = 0;

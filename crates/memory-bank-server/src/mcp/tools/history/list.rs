@@ -9,7 +9,7 @@ use memory_bank_core::document::{DocumentPath, Etag};
 use memory_bank_core::graph::history::{
     GraphChange, GraphChangePage, GraphChangeQuery, GraphItem, GraphSubject, Origin, summary_of,
 };
-use memory_bank_core::history::{Subject, Version, VersionPage, VersionPlace, VersionQuery};
+use memory_bank_core::history::{Subject, Version, VersionPage, VersionPosition, VersionQuery};
 use memory_bank_core::limits;
 use memory_bank_core::store::{Bank, EntityRef, HISTORY_IS_OFF};
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ use super::{HISTORY, History, missing, time};
 use crate::mcp::tools::cursor::Listing;
 use crate::mcp::tools::extra_members::put;
 use crate::mcp::tools::reply::{Failure, Reply};
-use crate::mcp::tools::room::Room;
+use crate::mcp::tools::reply_space::ReplySpace;
 use crate::mcp::tools::tool::Call;
 
 /// The most items of a page, if the call names no number.
@@ -27,7 +27,7 @@ const LISTED: usize = 50;
 const SUMMARY_CHARS: usize = 300;
 
 /// Where a list continues: among the documents, and among the changes of the graph.
-type Place = (Option<VersionPlace>, Option<i64>);
+type HistoryPosition = (Option<VersionPosition>, Option<i64>);
 
 /// An item of the list.
 enum Item<'p> {
@@ -58,27 +58,27 @@ pub(super) async fn list(call: &Call, bank: &Arc<dyn Bank>, arguments: History) 
         "until": arguments.until, "by": arguments.by,
     });
     let listing = Listing::new(HISTORY.name, &bank.location(), &own);
-    let place = listing.place::<Place>(arguments.cursor.as_deref())?;
-    let versions = documents(call, bank, &arguments, place.0.clone()).await?;
-    let changes = graph(call, bank, &arguments, place.1).await?;
+    let position = listing.position::<HistoryPosition>(arguments.cursor.as_deref())?;
+    let versions = documents(call, bank, &arguments, position.0.clone()).await?;
+    let changes = graph(call, bank, &arguments, position.1).await?;
     let mut items: Vec<Item<'_>> = versions.versions.iter().map(Item::Document).collect();
     items.extend(changes.changes.iter().map(Item::Graph));
     items.compact_sort_by_key(|item| std::cmp::Reverse(item.at()));
     let more = versions.next.is_some() || changes.next.is_some() || items.len() > arguments.limit();
     items.truncate(arguments.limit());
     let requested = arguments.filename.as_deref();
-    let mut room = Room::of(&call.services.replies, None, &Value::Null);
-    let (shown, left) = room.cut(
+    let mut space = ReplySpace::of(&call.services.replies, None, &Value::Null);
+    let (shown, left) = space.cut(
         items.iter().map(|item| match item {
             Item::Document(version) => of_name(version_json(version, requested), version, &versions),
             Item::Graph(change) => change_json(change),
         }),
         1,
     )?;
-    let mut next = place;
+    let mut next = position;
     for item in items.iter().take(shown.len()) {
         match item {
-            Item::Document(version) => next.0 = Some(version.place()),
+            Item::Document(version) => next.0 = Some(version.position()),
             Item::Graph(change) => next.1 = Some(change.number),
         }
     }
@@ -96,7 +96,7 @@ async fn documents(
     call: &Call,
     bank: &Arc<dyn Bank>,
     arguments: &History,
-    after: Option<VersionPlace>,
+    after: Option<VersionPosition>,
 ) -> Result<VersionPage, Failure> {
     if arguments.entity.is_some() {
         return Ok(VersionPage::default());

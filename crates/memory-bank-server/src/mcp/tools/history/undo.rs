@@ -20,7 +20,7 @@ use super::{History, time};
 use crate::mcp::rights;
 use crate::mcp::tools::extra_members::put;
 use crate::mcp::tools::reply::{Failure, Reply};
-use crate::mcp::tools::room::Room;
+use crate::mcp::tools::reply_space::ReplySpace;
 use crate::mcp::tools::tool::Call;
 
 /// The longest differences that a list of what an undo would do has, of all documents together, in characters.
@@ -112,13 +112,13 @@ fn reply_data(call: &Call, report: &UndoReport, request: &UndoRequest) -> Result
     if report.of_others > 0 {
         put(&mut data, "versionsOfOthers", json!(report.of_others));
     }
-    let mut room = Room::of(&call.services.replies, None, &data);
-    // What is left needs attention, so it gets its room first.
+    let mut space = ReplySpace::of(&call.services.replies, None, &data);
+    // What is left needs attention, so it gets its space first.
     let left = report.left.iter().map(left_json).chain(report.left_items.iter().map(left_item_json));
-    let (left, more_left) = room.cut(left, 2)?;
+    let (left, more_left) = space.cut(left, 2)?;
     let undone =
         report.undone.iter().map(undone_json).chain(report.undone_items.iter().map(undone_item_json));
-    let (undone, more_undone) = room.cut(undone, 1)?;
+    let (undone, more_undone) = space.cut(undone, 1)?;
     put(&mut data, "undone", json!(undone));
     if !left.is_empty() {
         put(&mut data, "left", json!(left));

@@ -17,7 +17,7 @@ use super::settings::is_ignored;
 /// A record and the bank that it belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct DueRecord {
+pub(super) struct PendingRecord {
     /// The folder of the bank.
     bank: PathBuf,
     /// The folder of the session.
@@ -27,7 +27,7 @@ pub(super) struct DueRecord {
     record: AgentSessionRecord,
 }
 
-impl DueRecord {
+impl PendingRecord {
     pub(super) fn new(bank: &Path, folder: &Path, was_recorded: bool, record: AgentSessionRecord) -> Self {
         Self { bank: bank.to_owned(), folder: folder.to_owned(), was_recorded, record }
     }
@@ -39,12 +39,12 @@ impl DueRecord {
 }
 
 /// Whether records of this bank are due.
-pub(super) fn has_due(sessions: &HookSessions, bank: &Path) -> anyhow::Result<bool> {
-    Ok(!due_records(sessions, bank)?.is_empty())
+pub(super) fn has_pending(sessions: &HookSessions, bank: &Path) -> anyhow::Result<bool> {
+    Ok(!pending_records(sessions, bank)?.is_empty())
 }
 
 /// Writes all due records of this bank at once. The first prompts are part of them only `with_prompt`.
-pub(super) async fn write_due(
+pub(super) async fn write_pending(
     sessions: &HookSessions,
     bank: &HookBank,
     location: &Path,
@@ -54,7 +54,7 @@ pub(super) async fn write_due(
     let written: Mutex<Vec<(String, Vec<u8>)>> = Mutex::default();
     // Under the bank's lock: a record that another hook has written meanwhile is not due any more.
     let rule = |text: Option<&str>| {
-        let due = due_records(sessions, location).unwrap_or_else(|error| {
+        let due = pending_records(sessions, location).unwrap_or_else(|error| {
             log_error(&format!("the records that are due cannot be read: {error:#}"));
             Vec::new()
         });
@@ -92,9 +92,12 @@ fn settle(sessions: &HookSessions, session: &str, due: &[u8], now: Timestamp) ->
 }
 
 /// The due records of this bank, each with its session and its stored form.
-fn due_records(sessions: &HookSessions, bank: &Path) -> anyhow::Result<Vec<(String, Vec<u8>, DueRecord)>> {
+fn pending_records(
+    sessions: &HookSessions,
+    bank: &Path,
+) -> anyhow::Result<Vec<(String, Vec<u8>, PendingRecord)>> {
     let understood = |(session, bytes): (String, Vec<u8>)| {
-        let due: DueRecord = serde_json::from_slice(&bytes).ok()?;
+        let due: PendingRecord = serde_json::from_slice(&bytes).ok()?;
         (due.bank == bank).then_some((session, bytes, due))
     };
     Ok(sessions.due()?.into_iter().filter_map(understood).collect())

@@ -7,7 +7,7 @@ use super::dense::Dense;
 use super::rank::{Candidate, Scored};
 use super::{Index, Slot};
 use crate::search::query::Query;
-use crate::search::rank::mix;
+use crate::search::rank::combine_scores;
 use crate::search::unit::UnitKind;
 
 /// How many units are added that are near, but hold no word of the query.
@@ -21,7 +21,7 @@ const IDEAL_SHARE: f64 = 1.5;
 impl Index {
     /// Mixes the vectors into the scores, if the query has one and the index has some; returns whether it did. Scores stay on
     /// the scale of words.
-    pub(super) fn mix_meaning(
+    pub(super) fn combine_with_meaning(
         &self,
         query: &Query,
         scored: &Scored<'_>,
@@ -33,7 +33,7 @@ impl Index {
             return false;
         }
         let cosines = dense.cosines(meaning);
-        let nearness = Nearness::new(self, &cosines);
+        let nearness = VectorSimilarity::new(self, &cosines);
         let near = |slot: &Slot| nearness.of(slot);
         let known: HashSet<u32> = candidates.iter().map(|one| one.slot).collect();
         let mut nearest: Vec<(f64, u32)> = Vec::new();
@@ -67,7 +67,7 @@ impl Index {
         let scale = candidates.iter().fold(ideal, |most, one| most.max(one.score)).max(f64::MIN_POSITIVE);
         for (candidate, near) in candidates.iter_mut().zip(nears) {
             let near = near.map_or(0.0, |near| ((near - mean) / spread).clamp(0.0, 1.0));
-            candidate.score = scale * mix(candidate.score / scale, Some(near));
+            candidate.score = scale * combine_scores(candidate.score / scale, Some(near));
             candidate.has_own_hit = true;
         }
         true
@@ -75,14 +75,14 @@ impl Index {
 }
 
 /// How near units are, with the unit before each.
-struct Nearness<'a> {
+struct VectorSimilarity<'a> {
     index: &'a Index,
     cosines: &'a [f32],
     /// How near units are on average.
     mean: f64,
 }
 
-impl<'a> Nearness<'a> {
+impl<'a> VectorSimilarity<'a> {
     fn new(index: &'a Index, cosines: &'a [f32]) -> Self {
         let known = || cosines.iter().filter(|near| near.is_finite()).map(|near| f64::from(*near));
         #[expect(clippy::cast_precision_loss, reason = "a count of units")]

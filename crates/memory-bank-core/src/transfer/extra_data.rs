@@ -27,9 +27,9 @@ const TIMES_FILE: &str = "times";
 const MAX_NAMED_PROBLEMS: usize = 20;
 
 word_enum! {
-    /// The kind of a side file.
+    /// The kind of a file of extra data.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-    pub enum SideKind {
+    pub enum ExtraDataKind {
         /// A file other than a document.
         File = "file",
         /// The bytes of a document that is not UTF-8.
@@ -43,9 +43,9 @@ word_enum! {
 
 /// One file beside the rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SideFile {
+pub struct ExtraDataFile {
     /// The kind.
-    pub kind: SideKind,
+    pub kind: ExtraDataKind,
     /// Its path, or the name of the document or mode to which it belongs.
     pub path: String,
     /// Its content.
@@ -62,16 +62,20 @@ struct Times {
 }
 
 impl BankCopy {
-    /// The side files for the rows of this bank. `present` are the existing ones of a bank that this one is merged
+    /// The files of extra data for the rows of this bank. `present` are the existing ones of a bank that this one is merged
     /// into.
     ///
     /// # Errors
-    /// The existing side files cannot be read.
-    pub fn side_files(&self, present: &[SideFile], now: Timestamp) -> Result<Vec<SideFile>, NotTransferable> {
-        let mut side: Vec<SideFile> = Vec::new();
+    /// The existing files of extra data cannot be read.
+    pub fn extra_data_files(
+        &self,
+        present: &[ExtraDataFile],
+        now: Timestamp,
+    ) -> Result<Vec<ExtraDataFile>, NotTransferable> {
+        let mut extra_data: Vec<ExtraDataFile> = Vec::new();
         for FileCopy { path, bytes, modified } in &self.files {
-            side.push(SideFile {
-                kind: SideKind::File,
+            extra_data.push(ExtraDataFile {
+                kind: ExtraDataKind::File,
                 path: path.clone(),
                 bytes: bytes.clone(),
                 modified: *modified,
@@ -79,16 +83,16 @@ impl BankCopy {
         }
         for document in &self.documents {
             if let Some(bytes) = &document.bytes {
-                side.push(SideFile {
-                    kind: SideKind::Bytes,
+                extra_data.push(ExtraDataFile {
+                    kind: ExtraDataKind::Bytes,
                     path: document.path.as_str().to_owned(),
                     bytes: bytes.clone(),
                     modified: document.updated_at,
                 });
             }
         }
-        let graph = |path: &str, bytes| SideFile {
-            kind: SideKind::Graph,
+        let graph = |path: &str, bytes| ExtraDataFile {
+            kind: ExtraDataKind::Graph,
             path: path.to_owned(),
             bytes,
             modified: now,
@@ -105,7 +109,7 @@ impl BankCopy {
             }
         }
         if !lines.is_empty() {
-            side.push(graph(LINES_FILE, lines.join(&b'\n')));
+            extra_data.push(graph(LINES_FILE, lines.join(&b'\n')));
         }
         let mut times = match graph_file(present, TIMES_FILE) {
             Some(known) => read_times(known)?,
@@ -114,28 +118,30 @@ impl BankCopy {
         times.note(&self.graph);
         if !times.entities.is_empty() || !times.relations.is_empty() {
             let text = serde_json::to_vec(&times).map_err(|error| NotTransferable(error.to_string()))?;
-            side.push(graph(TIMES_FILE, text));
+            extra_data.push(graph(TIMES_FILE, text));
         }
-        Ok(side)
+        Ok(extra_data)
     }
 
-    /// Adds the side files to a bank that was read from rows.
+    /// Adds the files of extra data to a bank that was read from rows.
     ///
     /// # Errors
     /// It cannot be read.
-    pub fn apply_side_files(&mut self, side: Vec<SideFile>) -> Result<(), NotTransferable> {
+    pub fn apply_extra_data_files(&mut self, extra_data: Vec<ExtraDataFile>) -> Result<(), NotTransferable> {
         let mut bytes: BTreeMap<String, Vec<u8>> = BTreeMap::new();
-        for file in side {
+        for file in extra_data {
             match (file.kind, file.path.as_str()) {
-                (SideKind::File, _) => {
+                (ExtraDataKind::File, _) => {
                     self.files.push(FileCopy { path: file.path, bytes: file.bytes, modified: file.modified });
                 }
-                (SideKind::Bytes, _) => {
+                (ExtraDataKind::Bytes, _) => {
                     bytes.insert(file.path, file.bytes);
                 }
-                (SideKind::Graph, LINES_FILE) => self.take_lines(&file.bytes),
-                (SideKind::Graph, TIMES_FILE) => read_times(&file.bytes)?.restore_spellings(&mut self.graph),
-                (SideKind::Graph, _) | (SideKind::Rules, _) => {}
+                (ExtraDataKind::Graph, LINES_FILE) => self.take_lines(&file.bytes),
+                (ExtraDataKind::Graph, TIMES_FILE) => {
+                    read_times(&file.bytes)?.restore_spellings(&mut self.graph);
+                }
+                (ExtraDataKind::Graph, _) | (ExtraDataKind::Rules, _) => {}
             }
         }
         // A document may have been renamed; then its text identifies its bytes.
@@ -294,8 +300,8 @@ impl Times {
     }
 }
 
-fn graph_file<'a>(side: &'a [SideFile], name: &str) -> Option<&'a [u8]> {
-    let found = side.iter().find(|file| file.kind == SideKind::Graph && file.path == name)?;
+fn graph_file<'a>(extra_data: &'a [ExtraDataFile], name: &str) -> Option<&'a [u8]> {
+    let found = extra_data.iter().find(|file| file.kind == ExtraDataKind::Graph && file.path == name)?;
     Some(&found.bytes)
 }
 

@@ -15,7 +15,7 @@ pub(crate) const OLD_CORE_NAMES: [&str; 4] =
 
 /// A project's directory, and the directory of its bank.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct BankPaths {
     /// The project.
     pub(crate) project: PathBuf,
     /// The bank.
@@ -63,19 +63,19 @@ impl Origin {
 
     /// The place that a path means to a server of this project. Reads the disk.
     #[must_use]
-    pub(crate) fn place_for(&self, project: &Path, path: &Path) -> Place {
+    pub(crate) fn paths_for(&self, project: &Path, path: &Path) -> BankPaths {
         let is_own = path == project
             || matches!((fs_err::canonicalize(path), fs_err::canonicalize(project)), (Ok(a), Ok(b)) if a == b);
-        if is_own { self.inside(path) } else { self.place(path) }
+        if is_own { self.inside(path) } else { self.paths(path) }
     }
 
     /// The place with this project; the disk is not read.
-    pub(crate) fn inside(&self, path: &Path) -> Place {
-        Place { project: path.to_owned(), bank: path.join(&self.folder) }
+    pub(crate) fn inside(&self, path: &Path) -> BankPaths {
+        BankPaths { project: path.to_owned(), bank: path.join(&self.folder) }
     }
 
     /// The place where the path has the bank in it, or the bank's own name.
-    pub(crate) fn named(&self, path: &Path) -> Option<Place> {
+    pub(crate) fn named(&self, path: &Path) -> Option<BankPaths> {
         let inside = self.inside(path);
         if is_bank(&self.root(&inside)) {
             return Some(inside);
@@ -84,14 +84,14 @@ impl Origin {
         let is_named_so = path.file_name().is_some_and(|name| name == self.folder.as_str())
             && (path.join(".git").symlink_metadata().is_err() || has_core_document(path));
         let parent = path.parent().filter(|_| is_named_so)?;
-        Some(Place { project: parent.to_owned(), bank: path.to_owned() })
+        Some(BankPaths { project: parent.to_owned(), bank: path.to_owned() })
     }
 
     /// The place that a project path, or the path of the bank folder itself, means. Reads the disk.
     #[must_use]
-    pub(crate) fn place(&self, path: &Path) -> Place {
-        if let Some(place) = self.named(path) {
-            return place;
+    pub(crate) fn paths(&self, path: &Path) -> BankPaths {
+        if let Some(paths) = self.named(path) {
+            return paths;
         }
         match path.parent() {
             Some(_) if has_core_document(path) => {
@@ -99,7 +99,7 @@ impl Origin {
                 let real = fs_err::canonicalize(path).unwrap_or_else(|_| path.to_owned());
                 let bank = if path.is_symlink() { real } else { path.to_owned() };
                 let project = bank.parent().map_or_else(|| bank.clone(), Path::to_owned);
-                Place { project, bank }
+                BankPaths { project, bank }
             }
             _ => self.inside(path),
         }
@@ -107,11 +107,11 @@ impl Origin {
 
     /// The way to the bank of a place.
     #[must_use]
-    pub(crate) fn root(&self, place: &Place) -> Root {
+    pub(crate) fn root(&self, paths: &BankPaths) -> Root {
         if self.follow_links {
-            return Root::anywhere(place.bank.clone());
+            return Root::anywhere(paths.bank.clone());
         }
-        Root::within(&place.project, place.bank.clone())
+        Root::within(&paths.project, paths.bank.clone())
     }
 }
 
@@ -134,7 +134,7 @@ pub(crate) fn leads_out(link: &Path, to: &Path, shows_paths: bool) -> String {
 }
 
 /// The real location of a path below `project`, if it differs: a part of it may be a link.
-pub(crate) fn real_place_outside(project: &Path, path: &Path) -> Option<PathBuf> {
+pub(crate) fn real_path_outside(project: &Path, path: &Path) -> Option<PathBuf> {
     if !path.starts_with(project) {
         return None;
     }
@@ -242,9 +242,9 @@ mod tests {
     fn the_bank_folder_itself_means_its_project() {
         let temp = TempDir::new().unwrap();
         let project = temp.path().join("p");
-        let place = Place { project: project.clone(), bank: project.join("memory-bank") };
-        assert_eq!(origin().place(&project), place);
-        assert_eq!(origin().place(&project.join("memory-bank")), place);
+        let paths = BankPaths { project: project.clone(), bank: project.join("memory-bank") };
+        assert_eq!(origin().paths(&project), paths);
+        assert_eq!(origin().paths(&project.join("memory-bank")), paths);
     }
 
     #[test]
@@ -253,15 +253,15 @@ mod tests {
         let project = temp.path().join("memory-bank");
         std::fs::create_dir_all(project.join("memory-bank")).unwrap();
         std::fs::write(project.join("memory-bank/progress.md"), "").unwrap();
-        assert_eq!(origin().place(&project).bank, project.join("memory-bank"));
+        assert_eq!(origin().paths(&project).bank, project.join("memory-bank"));
     }
 
     #[test]
     fn a_project_with_a_readme_is_not_taken_for_a_bank() {
         let temp = TempDir::new().unwrap();
         std::fs::write(temp.path().join("README.md"), "").unwrap();
-        assert_eq!(origin().place(temp.path()).bank, temp.path().join("memory-bank"));
+        assert_eq!(origin().paths(temp.path()).bank, temp.path().join("memory-bank"));
         std::fs::write(temp.path().join("progress.md"), "").unwrap();
-        assert_eq!(origin().place(temp.path()).bank, temp.path());
+        assert_eq!(origin().paths(temp.path()).bank, temp.path());
     }
 }

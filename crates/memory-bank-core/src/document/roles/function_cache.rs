@@ -5,15 +5,15 @@ use std::cell::RefCell;
 use foldhash::HashMap;
 
 /// The results of a pure function on short texts, within a bound.
-pub(super) struct Memo<T>(RefCell<HashMap<Box<str>, T>>);
+pub(super) struct FunctionCache<T>(RefCell<HashMap<Box<str>, T>>);
 
-impl<T> Default for Memo<T> {
+impl<T> Default for FunctionCache<T> {
     fn default() -> Self {
         Self(RefCell::default())
     }
 }
 
-impl<T: Copy> Memo<T> {
+impl<T: Copy> FunctionCache<T> {
     const MAX_TEXT_BYTES: usize = 160;
     const MAX_TEXTS: usize = 1024;
 

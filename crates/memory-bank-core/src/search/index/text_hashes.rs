@@ -1,4 +1,4 @@
-//! The likeness of units, and the language of a unit.
+//! Hashes of the texts of units, by which similar units are found, and the language of a unit.
 
 use crate::search::language::{Language, LanguageCounts};
 use crate::search::unit::Unit;
@@ -7,12 +7,12 @@ use crate::unicode::is_alphanumeric;
 
 /// Two hashes of a unit's text: without dates and ids, and without any numbers.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Likeness {
+pub(super) struct TextHashes {
     pub(super) words: u32,
     pub(super) pattern: u32,
 }
 
-impl Likeness {
+impl TextHashes {
     pub(super) fn take(&mut self, term: &str, kind: TermKind) {
         let has_digits = term.bytes().any(|byte| byte.is_ascii_digit());
         let is_id = has_digits && term.len() >= 7 && term.bytes().any(|byte| byte.is_ascii_lowercase());

@@ -1,4 +1,4 @@
-//! The room of one reply. Items that do not fit are counted and named, never cut in the middle: a part can never be
+//! The space of one reply. Items that do not fit are counted and named, never cut in the middle: a part can never be
 //! taken for the whole and written back.
 
 use memory_bank_core::caller::Caller;
@@ -14,18 +14,18 @@ use crate::services::Replies;
 
 /// Length of the note about a shortened item.
 const SHORTENED_NOTE_CHARS: usize = 80;
-/// So many documents are read without querying their lengths first, which costs a round trip.
+/// The most documents that are read without querying their lengths first, which costs a round trip.
 const MAX_UNMEASURED_DOCUMENTS: usize = 5;
 
-/// The remaining room of a reply's text: characters, which a model reads, and bytes, which the server holds.
+/// The remaining space of a reply's text: characters, which a model reads, and bytes, which the server holds.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Room {
+pub(super) struct ReplySpace {
     chars: usize,
     bytes: usize,
 }
 
-impl Room {
-    /// The room of a reply beside its `frame`: [`limits::REPLY_CHARS`] by default, or the requested length, up to the
+impl ReplySpace {
+    /// The space of a reply beside its `frame`: [`limits::REPLY_CHARS`] by default, or the requested length, up to the
     /// bytes of a reply.
     pub(super) fn of(replies: &Replies, chars_given: Option<usize>, frame: &Value) -> Self {
         /// Added to the frame afterwards: the omissions, and how to get them.
@@ -38,7 +38,7 @@ impl Room {
         }
     }
 
-    /// The bounds of a part that uses all of the room.
+    /// The bounds of a part that uses all of the space.
     pub(super) fn bounds(self) -> PartBounds {
         PartBounds { chars: self.chars, bytes: self.bytes }
     }
@@ -48,7 +48,7 @@ impl Room {
         self.bytes.min(self.chars.saturating_mul(4))
     }
 
-    /// Uses so much, if it is available.
+    /// Uses these characters and bytes, if they are available.
     fn try_take(&mut self, chars: usize, bytes: usize) -> bool {
         let fits = chars <= self.chars && bytes <= self.bytes;
         if fits {
@@ -58,14 +58,14 @@ impl Room {
         fits
     }
 
-    /// Uses the room of a list item, if it is available.
+    /// Uses the space of a list item, if it is available.
     fn try_take_item(&mut self, item: &Value) -> bool {
         let text = item.to_string();
         // A comma follows.
         self.try_take(text.chars().count().saturating_add(1), text.len().saturating_add(1))
     }
 
-    /// A share of the room; its use must also be subtracted from the whole.
+    /// A share of the space; its use must also be subtracted from the whole.
     pub(super) fn share(self, share: usize) -> Self {
         let share = share.max(1);
         Self { chars: self.chars / share, bytes: self.bytes / share }
@@ -77,8 +77,8 @@ impl Room {
         const OVERHEAD_CHARS: usize = 9;
         let (mut kept, mut left) = (Vec::new(), 0_usize);
         for name in names {
-            let take_name = |room: &mut Self| {
-                room.try_take(
+            let take_name = |space: &mut Self| {
+                space.try_take(
                     json_chars(&name).saturating_add(OVERHEAD_CHARS),
                     escaped(&name).saturating_add(OVERHEAD_CHARS),
                 )
@@ -92,7 +92,7 @@ impl Room {
         (kept, left)
     }
 
-    /// Takes the first items that fit into this share of the room, and the number of the others.
+    /// Takes the first items that fit into this share of the space, and the number of the others.
     pub(super) fn cut<T: Serialize>(
         &mut self,
         items: impl IntoIterator<Item = T>,
@@ -107,7 +107,7 @@ impl Room {
             }
             let mut value =
                 serde_json::to_value(&item).map_err(|error| Failure::Internal(error.to_string()))?;
-            // A page must make progress, even if a single item is longer than the room.
+            // A page must make progress, even if a single item is longer than the space.
             if kept.is_empty() && !own.clone().try_take_item(&value) {
                 shorten(&mut value, own.chars.min(own.bytes / 4).saturating_sub(SHORTENED_NOTE_CHARS));
             }
@@ -155,7 +155,7 @@ pub(super) async fn read_within(
     bank: &dyn Bank,
     caller: &Caller,
     paths: &[DocumentPath],
-    room: &mut Room,
+    space: &mut ReplySpace,
 ) -> Result<Vec<Bounded>, Failure> {
     let lengths: Vec<Option<u64>> = if paths.len() <= MAX_UNMEASURED_DOCUMENTS {
         vec![Some(0); paths.len()]
@@ -174,7 +174,7 @@ pub(super) async fn read_within(
     while found.len() < paths.len() {
         // One group at a time: those that fit by their length, and few of unknown length.
         let (mut readable, mut decided) = (Vec::new(), Vec::new());
-        let (mut expected, mut unknown) = (*room, 0);
+        let (mut expected, mut unknown) = (*space, 0);
         for (path, length) in paths.iter().zip(&lengths).skip(found.len()) {
             match length {
                 // A character has up to four bytes.
@@ -195,7 +195,7 @@ pub(super) async fn read_within(
         for left_out in decided {
             found.push(match left_out {
                 Some(bytes) => Bounded::LeftOut(bytes),
-                None => fitting(outcomes.next().unwrap_or(ReadOutcome::Missing), room),
+                None => fitting(outcomes.next().unwrap_or(ReadOutcome::Missing), space),
             });
         }
     }
@@ -211,16 +211,16 @@ fn least_chars(length: u64) -> usize {
 }
 
 /// A document that was read, if it fits.
-pub(super) fn fitting(outcome: ReadOutcome, room: &mut Room) -> Bounded {
+pub(super) fn fitting(outcome: ReadOutcome, space: &mut ReplySpace) -> Bounded {
     /// Brackets, an etag and the words between.
     const OVERHEAD_CHARS: usize = 120;
-    let take_document = |room: &mut Room, document: &Document| {
+    let take_document = |space: &mut ReplySpace, document: &Document| {
         let beside = document.path.as_str().len().saturating_mul(2).saturating_add(OVERHEAD_CHARS);
         let text = &document.content;
-        room.try_take(json_chars(text).saturating_add(beside), escaped(text).saturating_add(beside))
+        space.try_take(json_chars(text).saturating_add(beside), escaped(text).saturating_add(beside))
     };
     match outcome {
-        ReadOutcome::Found(document) if !take_document(room, &document) => {
+        ReadOutcome::Found(document) if !take_document(space, &document) => {
             Bounded::LeftOut(u64::try_from(document.content.len()).unwrap_or(u64::MAX))
         }
         other => Bounded::Read(other),
@@ -233,14 +233,14 @@ mod tests {
 
     #[test]
     fn a_list_is_cut_if_it_does_not_fit_and_the_rest_is_counted() {
-        let mut room = Room { chars: 100, bytes: 100 };
-        let (kept, left) = room.cut(["a", "b", "c"], 1).unwrap();
+        let mut space = ReplySpace { chars: 100, bytes: 100 };
+        let (kept, left) = space.cut(["a", "b", "c"], 1).unwrap();
         assert_eq!((kept.len(), left), (3, 0));
-        let (kept, left) = room.cut(vec!["x".repeat(30); 9], 1).unwrap();
+        let (kept, left) = space.cut(vec!["x".repeat(30); 9], 1).unwrap();
         assert_eq!((kept.len(), left), (2, 7));
-        assert!(!room.try_take(100, 0) && !room.try_take(0, 100));
-        let mut room = Room { chars: 10, bytes: 100 };
-        assert_eq!(room.cut(["ääääää", "b"], 1).unwrap().0.len(), 1, "characters are counted, not bytes");
+        assert!(!space.try_take(100, 0) && !space.try_take(0, 100));
+        let mut space = ReplySpace { chars: 10, bytes: 100 };
+        assert_eq!(space.cut(["ääääää", "b"], 1).unwrap().0.len(), 1, "characters are counted, not bytes");
     }
 
     #[test]
@@ -252,7 +252,7 @@ mod tests {
     #[test]
     fn a_call_may_request_more_characters_within_the_bytes_of_a_reply() {
         let replies = Replies::of_bytes(100_000);
-        let chars = |given| Room::of(&replies, given, &Value::Null).bounds().chars;
+        let chars = |given| ReplySpace::of(&replies, given, &Value::Null).bounds().chars;
         assert!((limits::REPLY_CHARS - 1000..limits::REPLY_CHARS).contains(&chars(None)));
         assert!((49_000..50_000).contains(&chars(Some(50_000))));
         assert!((99_000..100_000).contains(&chars(Some(usize::MAX))));

@@ -5,11 +5,11 @@ use serde::Serialize;
 /// Marks cut text.
 const TRUNCATION_NOTE: &str = "\n...(truncated)";
 
-/// The room that is left, in characters.
+/// The space that is left, in characters.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Room(usize);
+pub(super) struct RemainingChars(usize);
 
-impl Room {
+impl RemainingChars {
     pub(super) fn new(left: usize) -> Self {
         Self(left)
     }
@@ -18,7 +18,7 @@ impl Room {
         self.0
     }
 
-    /// The room that must be left when a share of it is used.
+    /// The space that must be left when a share of it is used.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -38,7 +38,7 @@ impl Room {
         length(item) + 1
     }
 
-    /// Reserves the room for an item if at least `floor` is left afterwards.
+    /// Reserves the space for an item if at least `floor` is left afterwards.
     pub(super) fn fits(&mut self, item: &impl Serialize, floor: usize) -> bool {
         let cost = self.cost(item);
         let fits = cost + floor <= self.0;
@@ -59,22 +59,22 @@ pub(super) fn escaped_length(text: &str) -> usize {
     text.chars().map(escaped).sum()
 }
 
-/// The longest beginning of a text that takes at most `room` characters inside a JSON string.
-pub(super) fn escaped_prefix(text: &str, room: usize) -> &str {
+/// The longest beginning of a text that takes at most `max_chars` characters inside a JSON string.
+pub(super) fn escaped_prefix(text: &str, max_chars: usize) -> &str {
     let mut used = 0;
     let end = text.char_indices().find(|(_, character)| {
         used += escaped(*character);
-        used > room
+        used > max_chars
     });
     end.and_then(|(at, _)| text.get(..at)).unwrap_or(text)
 }
 
-/// The text, cut to at most `room` characters inside a JSON string; a cut is marked.
-pub(super) fn cut_to(text: &str, room: usize) -> String {
-    if escaped_length(text) <= room {
+/// The text, cut to at most `max_chars` characters inside a JSON string; a cut is marked.
+pub(super) fn cut_to(text: &str, max_chars: usize) -> String {
+    if escaped_length(text) <= max_chars {
         return text.to_owned();
     }
-    let kept = escaped_prefix(text, room.saturating_sub(escaped_length(TRUNCATION_NOTE)));
+    let kept = escaped_prefix(text, max_chars.saturating_sub(escaped_length(TRUNCATION_NOTE)));
     if kept.trim().is_empty() { String::new() } else { format!("{kept}{TRUNCATION_NOTE}") }
 }
 

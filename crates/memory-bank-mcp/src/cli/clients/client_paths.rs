@@ -9,7 +9,7 @@ use super::{Client, Scope};
 
 /// Locations of users' files.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Place {
+pub(crate) struct ClientPaths {
     /// The home folder.
     pub(crate) home: Option<PathBuf>,
     /// The folder for users' settings of programs.
@@ -61,11 +61,11 @@ const FOLDER_VARIABLES: [(Client, &str, &str); 7] = [
 const EDITORS: [&str; 3] = ["Code/User", "Code - Insiders/User", "VSCodium/User"];
 /// Further editors that run its extensions.
 const RELATED_EDITORS: [&str; 2] = ["Cursor/User", "Windsurf/User"];
-/// The same on a machine that is edited remotely, below the home folder.
+/// The editors' folders on a machine that is edited remotely, below the home folder.
 const REMOTE_EDITORS: [&str; 3] =
     [".vscode-server/data/User", ".vscode-server-insiders/data/User", ".cursor-server/data/User"];
 
-impl Place {
+impl ClientPaths {
     /// `$XDG_CONFIG_HOME` or `~/.config`, `~/Library/Application Support` or `%APPDATA%`, and the home folder.
     pub(crate) fn of_this_machine() -> Self {
         let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
@@ -254,7 +254,12 @@ impl Client {
     ///
     /// # Errors
     /// The client has no such file.
-    pub(crate) fn files(self, scope: Scope, project: &Path, place: &Place) -> anyhow::Result<Vec<PathBuf>> {
+    pub(crate) fn files(
+        self,
+        scope: Scope,
+        project: &Path,
+        paths: &ClientPaths,
+    ) -> anyhow::Result<Vec<PathBuf>> {
         match scope {
             Scope::Project => {
                 let file = self.row().project_file.with_context(|| {
@@ -265,8 +270,8 @@ impl Client {
                 let has_comments = self == Self::Opencode && commented.exists();
                 Ok(vec![if has_comments { commented } else { project.join(file) }])
             }
-            Scope::User => place.user_files(self),
-            Scope::Local if self == Self::ClaudeCode => place.user_files(self),
+            Scope::User => paths.user_files(self),
+            Scope::Local if self == Self::ClaudeCode => paths.user_files(self),
             Scope::Local => bail!(
                 "{} has no entries for one project in your own file; use `--scope user` or `--scope project`",
                 self.row().title
@@ -280,20 +285,20 @@ mod tests {
     use super::*;
     use clap::ValueEnum;
 
-    fn place(home: &Path, variables: &[(&str, &str)]) -> Place {
+    fn paths(home: &Path, variables: &[(&str, &str)]) -> ClientPaths {
         let variable = |name: &str| {
             variables.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value))
         };
-        Place::new(Some(home.to_owned()), &variable, Vec::new())
+        ClientPaths::new(Some(home.to_owned()), &variable, Vec::new())
     }
 
     #[test]
     fn an_empty_home_has_no_clients_but_a_usual_file_for_each() {
         let home = tempfile::TempDir::new().unwrap();
-        let place = place(home.path(), &[("APPDATA", home.path().to_str().unwrap())]);
-        assert_eq!(place.found(), Vec::new());
+        let paths = paths(home.path(), &[("APPDATA", home.path().to_str().unwrap())]);
+        assert_eq!(paths.found(), Vec::new());
         for client in Client::value_variants().iter().filter(|client| **client != Client::Inspector) {
-            let files = place.user_files(*client).unwrap();
+            let files = paths.user_files(*client).unwrap();
             assert!(files.len() == 1 && files[0].starts_with(home.path()), "{client:?}: {files:?}");
         }
     }
@@ -301,13 +306,13 @@ mod tests {
     #[test]
     fn each_editor_with_the_extension_is_found() {
         let home = tempfile::TempDir::new().unwrap();
-        let place = place(home.path(), &[("APPDATA", home.path().to_str().unwrap())]);
-        let settings = place.settings.clone().unwrap();
+        let paths = paths(home.path(), &[("APPDATA", home.path().to_str().unwrap())]);
+        let settings = paths.settings.clone().unwrap();
         for editor in ["Code/User", "Cursor/User"] {
             let extension = settings.join(editor).join("globalStorage/rooveterinaryinc.roo-cline");
             std::fs::create_dir_all(extension).unwrap();
         }
-        let found: Vec<_> = place.found().into_iter().map(|found| found.client).collect();
+        let found: Vec<_> = paths.found().into_iter().map(|found| found.client).collect();
         assert_eq!(found, [Client::Vscode, Client::Roo, Client::Roo]);
     }
 
@@ -315,9 +320,9 @@ mod tests {
     fn a_folder_that_a_variable_names_is_used_unless_it_is_relative() {
         let home = tempfile::TempDir::new().unwrap();
         let elsewhere = home.path().join("elsewhere");
-        let absolute = place(home.path(), &[("CODEX_HOME", elsewhere.to_str().unwrap())]);
+        let absolute = paths(home.path(), &[("CODEX_HOME", elsewhere.to_str().unwrap())]);
         assert_eq!(absolute.user_files(Client::Codex).unwrap(), [elsewhere.join("config.toml")]);
-        let relative = place(home.path(), &[("CODEX_HOME", "elsewhere")]);
+        let relative = paths(home.path(), &[("CODEX_HOME", "elsewhere")]);
         assert_eq!(relative.user_files(Client::Codex).unwrap(), [home.path().join(".codex/config.toml")]);
     }
 
@@ -326,9 +331,9 @@ mod tests {
         let home = tempfile::TempDir::new().unwrap();
         let name = if cfg!(windows) { "gemini.cmd" } else { "gemini" };
         std::fs::write(home.path().join(name), "").unwrap();
-        let place = Place::new(Some(home.path().to_owned()), &|_| None, vec![home.path().to_owned()]);
+        let paths = ClientPaths::new(Some(home.path().to_owned()), &|_| None, vec![home.path().to_owned()]);
         let file = home.path().join(".gemini/settings.json");
-        assert_eq!(place.found(), [FoundClient { client: Client::Gemini, file }]);
+        assert_eq!(paths.found(), [FoundClient { client: Client::Gemini, file }]);
     }
 
     #[test]
@@ -340,14 +345,14 @@ mod tests {
         let variables = |name: &str| {
             matches!(name, "APPDATA" | "XDG_CONFIG_HOME").then(|| settings.clone().into_os_string())
         };
-        let place = Place::new(Some(home.path().to_owned()), &variables, vec![home.path().to_owned()]);
+        let paths = ClientPaths::new(Some(home.path().to_owned()), &variables, vec![home.path().to_owned()]);
         let own = home.path().join(".cline/data/settings/cline_mcp_settings.json");
-        assert_eq!(place.user_files(Client::Cline).unwrap(), std::slice::from_ref(&own));
-        let editor = place.settings.clone().unwrap().join("Code/User");
+        assert_eq!(paths.user_files(Client::Cline).unwrap(), std::slice::from_ref(&own));
+        let editor = paths.settings.clone().unwrap().join("Code/User");
         let extension = editor.join("globalStorage/saoudrizwan.claude-dev");
         std::fs::create_dir_all(&extension).unwrap();
         let of_extension = extension.join("settings/cline_mcp_settings.json");
-        assert_eq!(place.user_files(Client::Cline).unwrap(), [of_extension, own]);
+        assert_eq!(paths.user_files(Client::Cline).unwrap(), [of_extension, own]);
     }
 
     #[test]
@@ -358,7 +363,7 @@ mod tests {
             let folders: Vec<_> =
                 names.iter().map(|name| (*name, at(name).to_str().unwrap().to_owned())).collect();
             let variables: Vec<_> = folders.iter().map(|(name, folder)| (*name, folder.as_str())).collect();
-            place(home.path(), &variables).user_files(Client::Cline).unwrap()
+            paths(home.path(), &variables).user_files(Client::Cline).unwrap()
         };
         let file = "settings/cline_mcp_settings.json";
         assert_eq!(named(&["CLINE_DIR"]), [at("CLINE_DIR").join("data").join(file)]);
@@ -370,7 +375,7 @@ mod tests {
     fn a_project_file_is_in_the_project() {
         let project = Path::new("/project");
         for client in Client::value_variants() {
-            match client.files(Scope::Project, project, &Place::default()) {
+            match client.files(Scope::Project, project, &ClientPaths::default()) {
                 Ok(files) => assert!(files.iter().all(|file| file.starts_with(project)), "{client:?}"),
                 Err(_) => assert!(client.row().project_file.is_none(), "{client:?}"),
             }
@@ -379,7 +384,7 @@ mod tests {
 
     #[test]
     fn without_a_home_folder_the_file_must_be_named() {
-        let error = Place::default().user_files(Client::Zed).unwrap_err().to_string();
+        let error = ClientPaths::default().user_files(Client::Zed).unwrap_err().to_string();
         assert!(error.contains("--file"), "{error}");
     }
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::cluster::{Place, data_root, free_port, programs, server_user, succeeded};
+use crate::cluster::{ServerFiles, data_root, free_port, programs, server_user, succeeded};
 use crate::{MIGRATOR, SERVER, sql};
 
 /// The one database that is in it.
@@ -14,20 +14,20 @@ const SETTINGS: &str = "-c shared_buffers=32MB -c max_connections=100 -c listen_
 
 /// A server with an empty database that belongs to [`MIGRATOR`]. Dropped, it is gone.
 #[derive(Debug)]
-pub struct OwnServer {
+pub struct DedicatedServer {
     programs: PathBuf,
     home: PathBuf,
     port: u16,
 }
 
-impl OwnServer {
+impl DedicatedServer {
     /// Starts one.
     #[must_use]
     pub fn start() -> Self {
         let port = free_port();
         let home = data_root().join(format!("memory-bank-own-{}-{port}", std::process::id()));
         let server = Self { programs: programs(), home, port };
-        server.place().make();
+        server.files().make();
         server.start_again();
         server.psql("postgres", &format!("CREATE ROLE {MIGRATOR} LOGIN CREATEROLE"));
         server.psql("postgres", &format!("CREATE ROLE {SERVER} LOGIN"));
@@ -42,12 +42,12 @@ impl OwnServer {
 
     /// Ends the server as a crash would.
     pub fn crash(&self) {
-        self.place().crash();
+        self.files().crash();
     }
 
     /// Starts it after a crash, on the same port.
     pub fn start_again(&self) {
-        self.place().launch(self.port, SETTINGS);
+        self.files().launch(self.port, SETTINGS);
     }
 
     /// Runs a shell script in the server's folder, with the folder of its data in `DATA`, and starts the server again.
@@ -92,12 +92,12 @@ impl OwnServer {
         sent.unwrap_or_else(|error| panic!("{sql}: {error}"))
     }
 
-    fn place(&self) -> Place<'_> {
-        Place { programs: &self.programs, home: &self.home, user: server_user() }
+    fn files(&self) -> ServerFiles<'_> {
+        ServerFiles { programs: &self.programs, home: &self.home, user: server_user() }
     }
 }
 
-impl Drop for OwnServer {
+impl Drop for DedicatedServer {
     fn drop(&mut self) {
         self.crash();
         let _gone = std::fs::remove_dir_all(&self.home);

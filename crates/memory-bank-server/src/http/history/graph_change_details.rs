@@ -12,9 +12,9 @@ use crate::http::rest_request::Refusal;
 pub(super) const ABOUT_CHARS: usize = 300;
 
 /// What a list shows beside its changes: facts that were replaced, and whether entities have something now.
-pub(super) struct Beside(GraphState);
+pub(super) struct ChangeDetails(GraphState);
 
-impl Beside {
+impl ChangeDetails {
     pub(super) async fn of(
         bank: &dyn Bank,
         caller: &Caller,
