@@ -1,6 +1,7 @@
 //! The history of the graph of a folder: lists of changes, an entity as it was, its restore and its erasure.
 
-use std::cell::RefCell;
+use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use async_trait::async_trait;
@@ -26,12 +27,15 @@ use memory_bank_core::store::{
 };
 use memory_bank_core::transfer::{GraphChangeCopy, GraphHistory, GraphLines, HistoryCount};
 
-use super::folder_graph::{FolderGraph, Keep};
+use super::begins::Begins;
+use super::folder_graph::{FolderGraph, Keep, seal_state};
 use super::line_seal::{LineSeal, SEAL_BYTES};
 use super::log::{LOG, View, bytes as log_bytes, write_durably};
-use super::marks::without_lines;
-use super::pieces::{MAX_SEGMENT_BYTES, imported_name, record, segment_name, segment_text, segments};
-use super::replay::{Replayed, replay, replay_back};
+use super::marks::{Mark, without_lines};
+use super::pieces::{
+    MAX_SEGMENT_BYTES, Piece, Pieces, imported_name, pieces, record, segment_name, segment_text, segments,
+};
+use super::replay::{Replayed, replay, replay_back, replay_planted};
 use crate::bank::FolderBank;
 use crate::dir::BankDir;
 use crate::lock::blocking;
@@ -187,12 +191,19 @@ impl GraphHistoryStore for FolderBank {
         let erased = self
             .maintain(move |graph, dir, info| {
                 let mut erased = 0;
-                replay(dir, None, &mut |change| erased += u64::from(is_of(&change, &id)))?;
-                let keep = Keep { from: Timestamp::MIN, seal: history.line_seal(dir) };
-                graph.compact_keeping(dir, info, Some(&keep))?;
+                let keep = Keep { from: Some(Timestamp::MIN), seal: history.line_seal(dir) };
                 let seal = keep.seal.as_ref();
-                for (place, (start, name, _)) in segments(dir)?.into_iter().enumerate() {
-                    erase_from(dir, (&name, seal), &id, (start, place == 0))?;
+                replay(dir, seal, &mut |change| erased += u64::from(is_of(&change, &id)))?;
+                let count = &mut |change: GraphChange| erased += u64::from(is_of(&change, &id));
+                replay_planted(dir, seal, count, &mut |_| ())?;
+                graph.compact_keeping(dir, info, &keep)?;
+                let Pieces { own, planted, .. } = pieces(dir, seal)?;
+                // Nothing is before a planted segment.
+                for (is_first, piece) in own.iter().enumerate().map(|(place, piece)| (place == 0, piece)) {
+                    erase_from(dir, (piece, seal), &id, is_first)?;
+                }
+                for piece in &planted {
+                    erase_from(dir, (piece, None), &id, true)?;
                 }
                 Ok(erased)
             })
@@ -201,14 +212,16 @@ impl GraphHistoryStore for FolderBank {
     }
 }
 
-/// Removes the lines about an entity from a segment. `place`: the number of the change before it, and whether no segment is before it.
+/// Removes the lines about an entity from a segment. `is_first`: no segment is before it.
 fn erase_from(
     dir: &BankDir,
-    (name, seal): (&str, Option<&LineSeal>),
+    (piece, seal): (&Piece, Option<&LineSeal>),
     id: &str,
-    place: (i64, bool),
+    is_first: bool,
 ) -> Result<(), StoreError> {
+    let Some(name) = piece.name() else { return Ok(()) };
     let text = segment_text(dir, name)?;
+    let place = (piece.number.unwrap_or_default(), is_first);
     let Some(kept) = without_lines((&text, seal), place, id, &|event| mentions(event, id))? else {
         return Ok(());
     };
@@ -242,8 +255,13 @@ fn list(source: &Source<'_>, query: &GraphChangeQuery) -> Result<GraphChangePage
     let limit = query.limit.clamp(1, limits::VERSIONS_LISTED);
     // The newest of the piece that is read, and of those before it. Both closures use it.
     let found: RefCell<Found> = RefCell::default();
+    let is_planted = |number: i64| number > limits::GRAPH_OWN_NUMBER;
+    // Planted changes are behind all others, though their numbers are larger.
+    let is_after = |number: i64| {
+        query.after.is_none_or(|after| (!is_planted(number), number) < (!is_planted(after), after))
+    };
     let mut visit = |change: GraphChange| {
-        let is_meant = query.after.is_none_or(|after| change.number < after)
+        let is_meant = is_after(change.number)
             && entity.as_ref().is_none_or(|id| is_of(&change, id))
             && session.is_none_or(|session| change.session.as_ref() == Some(session))
             && query.since.is_none_or(|since| change.at >= since)
@@ -256,12 +274,19 @@ fn list(source: &Source<'_>, query: &GraphChangeQuery) -> Result<GraphChangePage
             found.of_piece.truncate(room);
         }
     };
-    replay_back(source.dir, source.seal.as_ref(), query.after, &mut visit, &mut || {
+    let is_enough = || {
         let mut found = found.borrow_mut();
         let of_piece = std::mem::take(&mut found.of_piece);
         found.changes.extend(of_piece);
         found.changes.len() > limit
-    })?;
+    };
+    if !query.after.is_some_and(is_planted) {
+        replay_back(source.dir, source.seal.as_ref(), query.after, &mut visit, &mut &is_enough)?;
+    }
+    if !is_enough() {
+        replay_planted(source.dir, source.seal.as_ref(), &mut visit, &mut |_| ())?;
+        is_enough();
+    }
     let mut changes = found.into_inner().changes;
     let is_cut = changes.len() > limit;
     changes.truncate(limit);
@@ -282,21 +307,24 @@ fn chain(source: &Source<'_>, entity: &EntityRef, number: i64) -> Result<EntityC
     let mut foreign: HashMap<String, GraphItem> = HashMap::new();
     let replayed = source.replay(&mut |change| {
         if is_of(&change, &id) {
-            if change.number == number {
-                // A number that a planted file repeats means the foreign change, too.
-                origin = if exists && origin == Origin::Foreign { origin } else { change.origin };
-                exists = true;
-            }
             if change.origin == Origin::Foreign
                 && let Some(item) = &change.after
             {
                 foreign.insert(change.id.clone(), item.clone());
             }
-            if change.number > number && changes.len() <= limits::GRAPH_CHAIN_CHANGES {
+            if change.number == number {
+                (exists, origin) = (true, change.origin);
+                changes.clear();
+            } else if exists && changes.len() <= limits::GRAPH_CHAIN_CHANGES {
                 changes.push_front(change);
             }
         }
     })?;
+    if !exists && let Some(planted) = planted_snapshot(source, &id, number)? {
+        let now = EntitySnapshot::of(&replayed.state, &id);
+        let changes = now.changes_since(&planted);
+        return Ok(EntityChain { now, changes, origin: Origin::Foreign });
+    }
     if !exists {
         return Err(GraphHistoryError::NoChange { entity: name, number });
     }
@@ -310,6 +338,32 @@ fn chain(source: &Source<'_>, entity: &EntityRef, number: i64) -> Result<EntityC
         chain.origin = Origin::Foreign;
     }
     Ok(chain)
+}
+
+/// An entity as it was after a planted change, among the changes of its segment alone; none if no planted change has the number.
+fn planted_snapshot(
+    source: &Source<'_>,
+    id: &str,
+    number: i64,
+) -> Result<Option<EntitySnapshot>, GraphHistoryError> {
+    let later: RefCell<VecDeque<GraphChange>> = RefCell::default();
+    let (exists, mut found) = (Cell::new(false), None);
+    let mut visit = |change: GraphChange| {
+        if !is_of(&change, id) {
+            return;
+        }
+        if change.number == number {
+            exists.set(true);
+        } else if exists.get() && later.borrow().len() <= limits::GRAPH_CHAIN_CHANGES {
+            later.borrow_mut().push_front(change);
+        }
+    };
+    replay_planted(source.dir, source.seal.as_ref(), &mut visit, &mut |state| {
+        if exists.take() {
+            found = Some(EntitySnapshot::of(state, id).before(&later.take()));
+        }
+    })?;
+    Ok(found)
 }
 
 /// The graph now, or at a time: present items that existed then, and items that were deleted since.
@@ -378,7 +432,16 @@ fn entity_named(source: &Source<'_>, entity: &EntityRef) -> Result<Entity, Graph
             deleted.insert(entity.id.clone(), entity);
         }
     })?;
-    match Lookup::of(entity).choose(&deleted.values().collect::<Vec<_>>()) {
+    let found = Lookup::of(entity).choose(&deleted.values().collect::<Vec<_>>()).cloned();
+    let Err(GraphError::EntityNotFound { .. }) = &found else { return Ok(found?) };
+    let mut planted: BTreeMap<String, Entity> = BTreeMap::new();
+    let mut visit = |change: GraphChange| {
+        if let Some(GraphItem::Entity(entity)) = change.item() {
+            planted.insert(entity.id.clone(), entity.clone());
+        }
+    };
+    replay_planted(source.dir, source.seal.as_ref(), &mut visit, &mut |_| ())?;
+    match Lookup::of(entity).choose(&planted.values().collect::<Vec<_>>()) {
         Err(GraphError::EntityNotFound { .. }) => Ok(chosen?),
         found => Ok(found?.clone()),
     }
@@ -442,25 +505,56 @@ pub(crate) fn put_carried(
         .and_then(|()| dir.replace_history(&name, &seal.seal_all(&bytes)))
         .and_then(|()| dir.sync_history())
         .map_err(cannot())?;
-    record(dir, last, &log_bytes(dir)?).map_err(cannot())?;
+    let mut log = log_bytes(dir)?;
+    let begins = Begins { number: last, segments: vec![name], is_state: true };
+    seal_state(seal, &begins, &mut log).map_err(|error| unwritable(error.to_string()))?;
+    dir.replace(LOG, &log).map_err(StoreError::io(format!("cannot replace `{LOG}`")))?;
+    record(dir, last, &log).map_err(cannot())?;
     Ok(HistoryCount { changes, changes_left_out: all - changes, ..HistoryCount::default() })
 }
 
-/// Stores the log as a segment before a compaction replaces it, and returns the number of its last change. Blocks.
-pub(super) fn keep_log(dir: &BankDir, log: &[u8]) -> Result<Option<i64>, StoreError> {
+/// The number of the last change, and the segments of this graph. Blocks.
+pub(super) fn begins_now(dir: &BankDir, seal: Option<&LineSeal>) -> Result<Begins, StoreError> {
+    keep_log(dir, seal, None)
+}
+
+/// Stores the log as a segment before a compaction replaces it, and returns what follows: the number of the last change, and the segments
+/// of this graph. Without a log only the latter. Blocks.
+pub(super) fn keep_log(
+    dir: &BankDir,
+    seal: Option<&LineSeal>,
+    log: Option<&[u8]>,
+) -> Result<Begins, StoreError> {
+    let Replayed { before_log, last, .. } = replay(dir, seal, &mut |_| ())?;
+    let own = pieces(dir, seal)?.own;
+    let segments = own.iter().filter_map(Piece::name).map(str::to_owned).collect();
+    let mut begins = Begins { number: last, segments, is_state: true };
+    let Some(log) = log else { return Ok(begins) };
     if log.len() as u64 > MAX_SEGMENT_BYTES {
         tracing::warn!(bytes = log.len(), "the graph log is too long to be kept; its history ends here");
-        return Ok(None);
+        return Ok(begins);
     }
-    let Replayed { before_log, last, .. } = replay(dir, None, &mut |_| ())?;
     let name = segment_name(before_log);
     // Some file systems of Windows replace no file that is open.
     dir.open_history(&name, true)
         .map(drop)
-        .and_then(|()| dir.replace_history(&name, log))
+        .and_then(|()| dir.replace_history(&name, &without_marks(log)))
         .and_then(|()| dir.sync_history())
         .map_err(StoreError::io("cannot write the history"))?;
-    Ok(Some(last))
+    if !begins.segments.contains(&name) {
+        begins.segments.push(name);
+    }
+    Ok(begins)
+}
+
+/// A log without lines about erased changes, which only segments have: a repository planted them.
+fn without_marks(log: &[u8]) -> Cow<'_, [u8]> {
+    let mut lines = log.split_inclusive(|byte| *byte == b'\n');
+    if lines.all(|line| Mark::read(line).is_none()) {
+        return Cow::Borrowed(log);
+    }
+    let lines = log.split_inclusive(|byte| *byte == b'\n').filter(|line| Mark::read(line).is_none());
+    Cow::Owned(lines.collect::<Vec<_>>().concat())
 }
 
 /// Notes where a compaction left the log, so that lists of the newest changes read no segment. Without the note they read all.
@@ -470,9 +564,19 @@ pub(super) fn note_compaction(dir: &BankDir, last: i64, content: &[u8]) {
     }
 }
 
-/// Removes the segments whose last change is older, and the oldest beyond the bound. Blocks.
-pub(super) fn thin(dir: &BankDir, before: Timestamp) -> Result<(), StoreError> {
-    let found = segments(dir)?;
+/// Removes the segments whose last change is older, and the oldest beyond the bound; planted ones first, which count by themselves. Blocks.
+pub(super) fn thin(dir: &BankDir, seal: Option<&LineSeal>, before: Timestamp) -> Result<(), StoreError> {
+    let planted: HashSet<String> =
+        pieces(dir, seal)?.planted.iter().filter_map(Piece::name).map(str::to_owned).collect();
+    let (planted, own): (Vec<_>, Vec<_>) =
+        segments(dir)?.into_iter().partition(|(_, name, _)| planted.contains(name));
+    for found in [planted, own] {
+        thin_some(dir, found, before)?;
+    }
+    Ok(())
+}
+
+fn thin_some(dir: &BankDir, found: Vec<(i64, String, u64)>, before: Timestamp) -> Result<(), StoreError> {
     let mut bytes: u64 = found.iter().map(|(_, _, bytes)| bytes).sum();
     for (_, name, length) in found {
         let text = segment_text(dir, &name)?;

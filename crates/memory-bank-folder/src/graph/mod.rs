@@ -11,6 +11,7 @@
 //! The core decides what an entity is, what may be written and how names resolve; this module must not know it.
 
 mod addition;
+mod begins;
 mod derived;
 mod folder_graph;
 mod history;
@@ -333,8 +334,7 @@ impl GraphStore for FolderBank {
         let history = self.history.clone();
         let from = history.keep_from(self.deps().clock.now());
         self.maintain(move |graph, dir, info| {
-            let keep = from.map(|from| Keep { from, seal: history.line_seal(dir) });
-            graph.compact_keeping(dir, info, keep.as_ref())
+            graph.compact_keeping(dir, info, &Keep { from, seal: history.line_seal(dir) })
         })
         .await
     }
