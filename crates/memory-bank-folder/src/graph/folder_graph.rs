@@ -18,7 +18,7 @@ use memory_bank_core::store::{Compacted, GraphStats};
 
 use super::begins::Begins;
 use super::derived::{self, About, DERIVED_FILES};
-use super::history;
+use super::kept;
 use super::line_seal::LineSeal;
 use super::log::{self, LOG, View};
 use super::signer::Signer;
@@ -133,20 +133,20 @@ impl FolderGraph {
             .into());
         }
         let log = keep.from.map(|_| log::bytes(dir)).transpose()?;
-        let kept = history::keep_log(dir, keep.seal.as_ref(), log.as_deref())?;
-        let number = kept.number;
+        let begins = kept::keep_log(dir, keep.seal.as_ref(), log.as_deref())?;
+        let number = begins.number;
         if let Some(seal) = &keep.seal {
-            seal_state(seal, &kept, &mut content).map_err(unwritable)?;
+            seal_state(seal, &begins, &mut content).map_err(unwritable)?;
         }
         dir.replace(LOG, &content).map_err(StoreError::io(format!("cannot replace `{LOG}`")))?;
         if log.is_some() {
-            history::note_compaction(dir, number, &content);
+            kept::note_compaction(dir, number, &content);
         }
         view.follow(dir)?;
         self.write_derived(dir, Rendered::of(&view, bank)?)?;
         drop(view);
         if let Some(from) = keep.from
-            && let Err(error) = history::thin(dir, keep.seal.as_ref(), from)
+            && let Err(error) = kept::thin(dir, keep.seal.as_ref(), from)
         {
             tracing::warn!(%error, "old changes of the graph could not be removed");
         }

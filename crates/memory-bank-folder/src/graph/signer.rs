@@ -4,7 +4,7 @@ use memory_bank_core::error::StoreError;
 use memory_bank_core::graph::event::{Event, Signature};
 
 use super::begins::Begins;
-use super::history::begins_now;
+use super::kept::begins_now;
 use super::line_seal::{LineSeal, Mark};
 use super::log;
 use crate::dir::BankDir;
