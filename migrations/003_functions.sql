@@ -2422,12 +2422,13 @@ BEGIN
       DELETE FROM app.graph_changes c WHERE c.project_id = one.project_id AND c.version <= now_at - 2000;
     END IF;
     CONTINUE WHEN change = '-';
-    -- Only the branch of the event is planned: an inserted row has no table of former ones.
+    -- Only the branch of the event is planned: an inserted row has no table of former ones. name_key is that of the former row, as in
+    -- app.import_graph_changes.
     IF TG_OP = 'INSERT' THEN
       INSERT INTO app.graph_history (project_id, number, at, kind, change, id, entity_id, other_id, name_key, user_id, key_id,
         session_id, tool, former)
       SELECT one.project_id, last - one.n + row_number() OVER (ORDER BY r.seq), clock_timestamp(), TG_ARGV[0], 'created', r.id,
-        coalesce(r.facts ->> 'entity_id', r.facts ->> 'from_entity_id', r.id), r.facts ->> 'to_entity_id', r.facts ->> 'name_key',
+        coalesce(r.facts ->> 'entity_id', r.facts ->> 'from_entity_id', r.id), r.facts ->> 'to_entity_id', NULL,
         usr, key, session, tool, r.former
       FROM (SELECT c.id, c.seq, to_jsonb(c) AS facts, NULL::json AS former FROM changed c
         WHERE c.project_id = one.project_id OFFSET 0) AS r;

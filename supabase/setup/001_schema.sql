@@ -571,7 +571,7 @@ ALTER TABLE app.graph_versions ADD COLUMN IF NOT EXISTS changes bigint NOT NULL 
 --
 -- `former` is the row before the change, none if it was created; json, as attributes are. The row after it is the `former` of
 -- its next change, or the present row. entity_id: the entity itself, the owner of an observation, the source of a relation;
--- other_id: its target. name_key: of an entity. There is no foreign key: a trigger removes the rows of a removed project.
+-- other_id: its target. name_key: of an entity before the change. There is no foreign key: a trigger removes the rows of a removed project.
 CREATE TABLE IF NOT EXISTS app.graph_history (
   project_id uuid NOT NULL,
   number     bigint NOT NULL,

@@ -17,6 +17,7 @@ pub mod maintenance;
 pub mod past;
 pub mod state;
 pub mod undo;
+pub mod undo_at_once;
 pub mod undo_graph;
 pub mod undo_previews;
 pub mod undo_restores;
@@ -200,6 +201,10 @@ macro_rules! contract_tests {
             nothing_is_written_by_a_dry_run_or_if_an_item_must_be_left, an_editor_takes_back_only_own_items_of_the_graph,
             one_entity_of_a_user_since_a_time_is_taken_back, what_cannot_be_written_leaves_documents_and_graph,
             undo_of_a_replacement_lets_the_former_fact_hold_and_bounds_come_back, undos_and_writes_at_the_same_time_lose_nothing);
+        $crate::contract_tests!(@module $fresh, undo_at_once:
+            an_undo_and_an_erasure_at_once_leave_one_text_and_no_erased_one,
+            of_two_undos_at_once_one_takes_back_and_the_other_finds_nothing,
+            an_undo_while_another_renames_the_document_keeps_both);
         $crate::contract_tests!(@module $fresh, undo_previews:
             a_preview_shows_the_differences_of_documents_within_its_bound, a_preview_names_facts_that_have_ended_already,
             a_part_of_the_graph_has_replaced_facts_and_tells_which_entities_are_empty);

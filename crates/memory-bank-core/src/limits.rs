@@ -166,6 +166,9 @@ pub const TRANSFER_HISTORY_BYTES: usize = 32 * 1024 * 1024;
 pub const TRANSFER_LINE_BYTES: usize = 16 * 1024 * 1024;
 /// The largest number of a version or change in a transfer.
 pub const TRANSFER_NUMBER: i64 = 1 << 40;
+/// The largest number of a change of a graph in a folder. Changes that a repository planted beside them have larger ones, which calls can
+/// name, too.
+pub const GRAPH_OWN_NUMBER: i64 = 1 << 31;
 /// The longest path of a file, id or name of an entity that a database stores, in bytes: these columns are indexed.
 pub const TRANSFER_PATH_BYTES: usize = 1024;
 /// The most unpacked bytes of a backup file, all its backups together.

@@ -160,11 +160,16 @@ impl Waiting {
 }
 
 impl Member {
-    /// Lets the edit's own task run its editor; `None` if it does not answer.
+    /// Lets the edit's own task run its editor; `None` if it does not answer in time. What it answers later counts for nothing.
     pub(crate) async fn apply(&self, drafts: Drafts) -> Option<Result<Drafts, EditError>> {
         let (answer, answered) = oneshot::channel();
         self.turns.try_send(Turn::Apply(drafts, answer)).ok()?;
         tokio::time::timeout(EDITOR_TIMEOUT, answered).await.ok()?.ok()
+    }
+
+    /// Whether its client is gone.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.turns.is_closed()
     }
 
     /// Completes the edit.

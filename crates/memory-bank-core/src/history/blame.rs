@@ -156,22 +156,14 @@ mod tests {
             let former = at.checked_sub(1).map(|at| texts[at]);
             Link {
                 version: Version {
-                    document: "d".into(),
-                    number: i64::try_from(at).unwrap() + 1,
-                    path: path.clone(),
-                    former_path: None,
-                    at: Timestamp::UNIX_EPOCH,
-                    author: None,
-                    key: None,
-                    key_prefix: None,
-                    session: None,
-                    tool: None,
-                    undoes: None,
                     kind: VersionKind::Changed,
                     etag: Some(Etag::of(text)),
-                    bytes: 0,
-                    replaced: 0,
-                    imported: false,
+                    ..Version::of_nobody(
+                        "d".into(),
+                        i64::try_from(at).unwrap() + 1,
+                        path.clone(),
+                        Timestamp::UNIX_EPOCH,
+                    )
                 },
                 former: former.map(Etag::of),
                 back: former.map(|former| Delta::between(former, text)),

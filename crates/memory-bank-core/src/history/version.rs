@@ -88,24 +88,44 @@ impl Version {
     /// the history. `etag` and `bytes` are of that text.
     #[must_use]
     pub fn before_history(&self, etag: Etag, bytes: u64) -> Self {
+        let path = self.former_path.clone().unwrap_or_else(|| self.path.clone());
         Self {
-            document: self.document.clone(),
-            number: self.number.saturating_sub(1),
-            path: self.former_path.clone().unwrap_or_else(|| self.path.clone()),
+            // Nobody here wrote what a foreign version replaced.
+            kind: if self.kind == VersionKind::Foreign { VersionKind::Foreign } else { VersionKind::Outside },
+            etag: Some(etag),
+            bytes,
+            imported: self.imported,
+            ..Self::of_nobody(self.document.clone(), self.number.saturating_sub(1), path, self.at)
+        }
+    }
+
+    /// A change from outside that follows this version and leaves no text that is known.
+    #[must_use]
+    pub fn outside_after(&self, at: Timestamp) -> Self {
+        let number = self.number.saturating_add(1);
+        Self::of_nobody(self.document.clone(), number, self.path.clone(), at.max(self.at))
+    }
+
+    /// A version that nobody is known to have made, from outside and without a text.
+    #[must_use]
+    pub fn of_nobody(document: String, number: i64, path: DocumentPath, at: Timestamp) -> Self {
+        Self {
+            document,
+            number,
+            path,
             former_path: None,
-            at: self.at,
+            at,
             author: None,
             key: None,
             key_prefix: None,
             session: None,
             tool: None,
             undoes: None,
-            // Nobody here wrote what a foreign version replaced.
-            kind: if self.kind == VersionKind::Foreign { VersionKind::Foreign } else { VersionKind::Outside },
-            etag: Some(etag),
-            bytes,
+            kind: VersionKind::Outside,
+            etag: None,
+            bytes: 0,
             replaced: 0,
-            imported: self.imported,
+            imported: false,
         }
     }
 

@@ -113,7 +113,13 @@ impl BankDir {
 
     /// Refuses everything but a folder; a link to one is refused as well.
     pub(super) fn check_own_folder(&self, folder: &Path) -> io::Result<()> {
-        if self.dir.symlink_metadata(folder)?.is_dir() {
+        let found = self.dir.symlink_metadata(folder);
+        if let (Err(error), Some(parent)) = (&found, folder.parent())
+            && error.kind() == io::ErrorKind::NotADirectory
+        {
+            self.check_own_folder(parent)?;
+        }
+        if found?.is_dir() {
             return Ok(());
         }
         Err(io::Error::other(format!("`{}` is not a folder; remove it", folder.display())))

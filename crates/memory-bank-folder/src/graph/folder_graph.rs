@@ -16,8 +16,9 @@ use memory_bank_core::graph::event::{Event, Line, read_line};
 use memory_bank_core::graph::state::GraphState;
 use memory_bank_core::store::{Compacted, GraphStats};
 
-use super::derived::{self, DERIVED_FILES, DerivedFileValues};
-use super::history;
+use super::begins::Begins;
+use super::derived::{self, DerivedFileValues, DERIVED_FILES};
+use super::kept;
 use super::line_seal::LineSeal;
 use super::log::{self, LOG, View};
 use super::signer::Signer;
@@ -107,12 +108,12 @@ impl FolderGraph {
     }
 
     /// Replaces the log by the shortest one with the same state. What it drops becomes a segment of the history; segments that
-    /// ended before that time are removed. Without `keep` no history is kept. The caller holds the bank's lock.
+    /// ended before that time are removed. Without a time nothing becomes one. The caller holds the bank's lock.
     pub(super) fn compact_keeping(
         &self,
         dir: &BankDir,
         bank: &BankInfo,
-        keep: Option<&KeptHistory>,
+        keep: &KeptHistory,
     ) -> Result<Compacted, GraphError> {
         let mut view = self.locked();
         view.reload(dir)?;
@@ -131,22 +132,21 @@ impl FolderGraph {
             )
             .into());
         }
-        // The seal shows that what another program changes follows a state that this one made.
-        if let Some(seal) = keep.and_then(|keep| keep.seal.as_ref()) {
-            let line =
-                content.strip_suffix(b"\n").and_then(|lines| lines.iter().rposition(|byte| *byte == b'\n'));
-            seal.seal(&mut None, line.map_or(0, |end| end + 1), &mut content);
+        let log = keep.from.map(|_| log::bytes(dir)).transpose()?;
+        let begins = kept::keep_log(dir, keep.seal.as_ref(), log.as_deref())?;
+        let number = begins.number;
+        if let Some(seal) = &keep.seal {
+            seal_state(seal, &begins, &mut content).map_err(unwritable)?;
         }
-        let last = if keep.is_some() { history::keep_log(dir, &log::bytes(dir)?)? } else { None };
         dir.replace(LOG, &content).map_err(StoreError::io(format!("cannot replace `{LOG}`")))?;
-        if let Some(last) = last {
-            history::note_compaction(dir, last, &content);
+        if log.is_some() {
+            kept::note_compaction(dir, number, &content);
         }
         view.follow(dir)?;
         self.write_derived(dir, Rendered::of(&view, bank)?)?;
         drop(view);
-        if let Some(keep) = keep
-            && let Err(error) = history::thin(dir, keep.from)
+        if let Some(from) = keep.from
+            && let Err(error) = kept::thin(dir, keep.seal.as_ref(), from)
         {
             tracing::warn!(%error, "old changes of the graph could not be removed");
         }
@@ -258,10 +258,23 @@ impl Rendered {
 
 /// Which history a compaction keeps.
 pub(super) struct KeptHistory {
-    /// Older segments are removed.
-    pub(super) from: Timestamp,
+    /// Older segments are removed; without it the compaction drops what the log had.
+    pub(super) from: Option<Timestamp>,
     /// The seal on the compacted log.
     pub(super) seal: Option<LineSeal>,
+}
+
+/// Seals the line that ends the state of a compaction. The seal shows that what another program changes follows a state that this one
+/// made, where its changes begin, and which segments are before it.
+pub(super) fn seal_state(
+    seal: &LineSeal,
+    begins: &Begins,
+    content: &mut Vec<u8>,
+) -> Result<(), serde_json::Error> {
+    begins.write(content)?;
+    let line = content.strip_suffix(b"\n").and_then(|lines| lines.iter().rposition(|byte| *byte == b'\n'));
+    seal.seal(&mut None, line.map_or(0, |end| end + 1), content);
+    Ok(())
 }
 
 /// The data of the bank that the derived files need.

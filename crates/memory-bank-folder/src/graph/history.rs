@@ -1,6 +1,6 @@
 //! The history of the graph of a folder: lists of changes, an entity as it was, its restore and its erasure.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use async_trait::async_trait;
@@ -9,8 +9,7 @@ use memory_bank_core::caller::{Caller, Right};
 use memory_bank_core::document::DocumentPath;
 use memory_bank_core::error::{EditError, GraphError, StoreError};
 use memory_bank_core::graph::Entity;
-use memory_bank_core::graph::compact::write_compacted;
-use memory_bank_core::graph::event::{Event, Line, read_line};
+use memory_bank_core::graph::event::Event;
 use memory_bank_core::graph::history::{
     EntityRestored, EntitySnapshot, FormerItems, GraphChange, GraphChangePage, GraphChangeQuery, GraphItem,
     GraphSubject, ItemChange, Origin, plan_restore,
@@ -18,20 +17,18 @@ use memory_bank_core::graph::history::{
 use memory_bank_core::graph::naming::Lookup;
 use memory_bank_core::graph::outline::{Outline, OutlineBuilder};
 use memory_bank_core::graph::state::GraphState;
-use memory_bank_core::graph::timestamp::instant;
 use memory_bank_core::limits;
 use memory_bank_core::store::{
     Change, DocumentChange, Editor, EntityChain, EntityRef, GraphHistoryError, GraphHistoryStore, GraphPart,
     GraphRule, GraphSize, GraphThen,
 };
-use memory_bank_core::transfer::{GraphChangeCopy, GraphHistory, GraphLines, HistoryCount};
 
 use super::folder_graph::{FolderGraph, KeptHistory};
-use super::line_seal::{LineSeal, SEAL_BYTES};
-use super::log::{LOG, View, bytes as log_bytes, write_durably};
+use super::line_seal::LineSeal;
+use super::log::{LOG, View};
 use super::marks::without_lines;
-use super::pieces::{MAX_SEGMENT_BYTES, imported_name, record, segment_name, segment_text, segments};
-use super::replay::{Replayed, replay, replay_back};
+use super::pieces::{Piece, Pieces, pieces, segment_text};
+use super::replay::{Replayed, replay, replay_back, replay_planted};
 use crate::bank::FolderBank;
 use crate::dir::BankDir;
 use crate::lock::blocking;
@@ -187,12 +184,19 @@ impl GraphHistoryStore for FolderBank {
         let erased = self
             .maintain(move |graph, dir, info| {
                 let mut erased = 0;
-                replay(dir, None, &mut |change| erased += u64::from(is_of(&change, &id)))?;
-                let keep = KeptHistory { from: Timestamp::MIN, seal: history.line_seal(dir) };
-                graph.compact_keeping(dir, info, Some(&keep))?;
+                let keep = KeptHistory { from: Some(Timestamp::MIN), seal: history.line_seal(dir) };
                 let seal = keep.seal.as_ref();
-                for (place, (start, name, _)) in segments(dir)?.into_iter().enumerate() {
-                    erase_from(dir, (&name, seal), &id, (start, place == 0))?;
+                replay(dir, seal, &mut |change| erased += u64::from(is_of(&change, &id)))?;
+                let count = &mut |change: GraphChange| erased += u64::from(is_of(&change, &id));
+                replay_planted(dir, seal, count, &mut |_| ())?;
+                graph.compact_keeping(dir, info, &keep)?;
+                let Pieces { own, planted, .. } = pieces(dir, seal)?;
+                // Nothing is before a planted segment.
+                for (is_first, piece) in own.iter().enumerate().map(|(place, piece)| (place == 0, piece)) {
+                    erase_from(dir, (piece, seal), &id, is_first)?;
+                }
+                for piece in &planted {
+                    erase_from(dir, (piece, None), &id, true)?;
                 }
                 Ok(erased)
             })
@@ -201,14 +205,16 @@ impl GraphHistoryStore for FolderBank {
     }
 }
 
-/// Removes the lines about an entity from a segment. `place`: the number of the change before it, and whether no segment is before it.
+/// Removes the lines about an entity from a segment. `is_first`: no segment is before it.
 fn erase_from(
     dir: &BankDir,
-    (name, seal): (&str, Option<&LineSeal>),
+    (piece, seal): (&Piece, Option<&LineSeal>),
     id: &str,
-    place: (i64, bool),
+    is_first: bool,
 ) -> Result<(), StoreError> {
+    let Some(name) = piece.name() else { return Ok(()) };
     let text = segment_text(dir, name)?;
+    let place = (piece.number.unwrap_or_default(), is_first);
     let Some(kept) = without_lines((&text, seal), place, id, &|event| mentions(event, id))? else {
         return Ok(());
     };
@@ -242,8 +248,13 @@ fn list(source: &Source<'_>, query: &GraphChangeQuery) -> Result<GraphChangePage
     let limit = query.limit.clamp(1, limits::VERSIONS_LISTED);
     // The newest of the piece that is read, and of those before it. Both closures use it.
     let found: RefCell<Found> = RefCell::default();
+    let is_planted = |number: i64| number > limits::GRAPH_OWN_NUMBER;
+    // Planted changes are behind all others, though their numbers are larger.
+    let is_after = |number: i64| {
+        query.after.is_none_or(|after| (!is_planted(number), number) < (!is_planted(after), after))
+    };
     let mut visit = |change: GraphChange| {
-        let is_meant = query.after.is_none_or(|after| change.number < after)
+        let is_meant = is_after(change.number)
             && entity.as_ref().is_none_or(|id| is_of(&change, id))
             && session.is_none_or(|session| change.session.as_ref() == Some(session))
             && query.since.is_none_or(|since| change.at >= since)
@@ -256,12 +267,19 @@ fn list(source: &Source<'_>, query: &GraphChangeQuery) -> Result<GraphChangePage
             found.of_piece.truncate(room);
         }
     };
-    replay_back(source.dir, source.seal.as_ref(), query.after, &mut visit, &mut || {
+    let is_enough = || {
         let mut found = found.borrow_mut();
         let of_piece = std::mem::take(&mut found.of_piece);
         found.changes.extend(of_piece);
         found.changes.len() > limit
-    })?;
+    };
+    if !query.after.is_some_and(is_planted) {
+        replay_back(source.dir, source.seal.as_ref(), query.after, &mut visit, &mut &is_enough)?;
+    }
+    if !is_enough() {
+        replay_planted(source.dir, source.seal.as_ref(), &mut visit, &mut |_| ())?;
+        is_enough();
+    }
     let mut changes = found.into_inner().changes;
     let is_cut = changes.len() > limit;
     changes.truncate(limit);
@@ -282,21 +300,24 @@ fn chain(source: &Source<'_>, entity: &EntityRef, number: i64) -> Result<EntityC
     let mut foreign: HashMap<String, GraphItem> = HashMap::new();
     let replayed = source.replay(&mut |change| {
         if is_of(&change, &id) {
-            if change.number == number {
-                // A number that a planted file repeats means the foreign change, too.
-                origin = if exists && origin == Origin::Foreign { origin } else { change.origin };
-                exists = true;
-            }
             if change.origin == Origin::Foreign
                 && let Some(item) = &change.after
             {
                 foreign.insert(change.id.clone(), item.clone());
             }
-            if change.number > number && changes.len() <= limits::GRAPH_CHAIN_CHANGES {
+            if change.number == number {
+                (exists, origin) = (true, change.origin);
+                changes.clear();
+            } else if exists && changes.len() <= limits::GRAPH_CHAIN_CHANGES {
                 changes.push_front(change);
             }
         }
     })?;
+    if !exists && let Some(planted) = planted_snapshot(source, &id, number)? {
+        let now = EntitySnapshot::of(&replayed.state, &id);
+        let changes = now.changes_since(&planted);
+        return Ok(EntityChain { now, changes, origin: Origin::Foreign });
+    }
     if !exists {
         return Err(GraphHistoryError::NoChange { entity: name, number });
     }
@@ -310,6 +331,32 @@ fn chain(source: &Source<'_>, entity: &EntityRef, number: i64) -> Result<EntityC
         chain.origin = Origin::Foreign;
     }
     Ok(chain)
+}
+
+/// An entity as it was after a planted change, among the changes of its segment alone; none if no planted change has the number.
+fn planted_snapshot(
+    source: &Source<'_>,
+    id: &str,
+    number: i64,
+) -> Result<Option<EntitySnapshot>, GraphHistoryError> {
+    let later: RefCell<VecDeque<GraphChange>> = RefCell::default();
+    let (exists, mut found) = (Cell::new(false), None);
+    let mut visit = |change: GraphChange| {
+        if !is_of(&change, id) {
+            return;
+        }
+        if change.number == number {
+            exists.set(true);
+        } else if exists.get() && later.borrow().len() <= limits::GRAPH_CHAIN_CHANGES {
+            later.borrow_mut().push_front(change);
+        }
+    };
+    replay_planted(source.dir, source.seal.as_ref(), &mut visit, &mut |state| {
+        if exists.take() {
+            found = Some(EntitySnapshot::of(state, id).before(&later.take()));
+        }
+    })?;
+    Ok(found)
 }
 
 /// The graph now, or at a time: present items that existed then, and items that were deleted since.
@@ -378,114 +425,17 @@ fn entity_named(source: &Source<'_>, entity: &EntityRef) -> Result<Entity, Graph
             deleted.insert(entity.id.clone(), entity);
         }
     })?;
-    match Lookup::of(entity).choose(&deleted.values().collect::<Vec<_>>()) {
+    let found = Lookup::of(entity).choose(&deleted.values().collect::<Vec<_>>()).cloned();
+    let Err(GraphError::EntityNotFound { .. }) = &found else { return Ok(found?) };
+    let mut planted: BTreeMap<String, Entity> = BTreeMap::new();
+    let mut visit = |change: GraphChange| {
+        if let Some(GraphItem::Entity(entity)) = change.item() {
+            planted.insert(entity.id.clone(), entity.clone());
+        }
+    };
+    replay_planted(source.dir, source.seal.as_ref(), &mut visit, &mut |_| ())?;
+    match Lookup::of(entity).choose(&planted.values().collect::<Vec<_>>()) {
         Err(GraphError::EntityNotFound { .. }) => Ok(chosen?),
         found => Ok(found?.clone()),
     }
-}
-
-/// The newest changes of the graph up to `now`, the graph as it was read at `read_at`, as far as a transfer carries them. Blocks.
-pub(crate) fn carried(
-    dir: &BankDir,
-    seal: Option<&LineSeal>,
-    now: &GraphState,
-    read_at: Timestamp,
-) -> Result<GraphHistory, StoreError> {
-    let (mut kept, mut bytes, mut left_out) = (VecDeque::new(), 0, 0);
-    replay(dir, seal, &mut |change| {
-        let Some(copy) = GraphChangeCopy::of(&change) else { return };
-        bytes += copy.weight();
-        kept.push_front((copy, change.after));
-        while bytes > limits::TRANSFER_HISTORY_BYTES && kept.len() > 1 {
-            bytes -= kept.pop_back().map_or(0, |(oldest, _)| oldest.weight());
-            left_out += 1;
-        }
-    })?;
-    // Changes since then are not in the graph as it was read. A clock that was wrong is no reason to leave a change out.
-    while kept.front().is_some_and(|(last, after)| last.at > read_at && now.item(&last.id) != *after) {
-        kept.pop_front();
-    }
-    Ok(GraphHistory { changes: kept.into_iter().map(|(copy, _)| copy).collect(), left_out })
-}
-
-/// Writes the history of the graph into a new bank, beside its log, and returns how many changes. `now` is the graph of the log.
-/// Blocks.
-pub(crate) fn put_carried(
-    dir: &BankDir,
-    seal: &LineSeal,
-    history: &GraphHistory,
-    now: &GraphState,
-    ts: &str,
-) -> Result<HistoryCount, StoreError> {
-    let cannot = || StoreError::io("cannot write the history");
-    let unwritable = |error: String| StoreError::Unavailable(error);
-    // A line has at least as many bytes as its seal. There are at most two lines of a change, and one of an item.
-    let (stats, bound) = (now.stats(), usize::try_from(MAX_SEGMENT_BYTES).unwrap_or(usize::MAX));
-    let items = stats.entity_count + stats.observation_count + stats.relation_count;
-    let seals = SEAL_BYTES.saturating_mul(2 * history.changes.len() + items + 1);
-    let most = bound.saturating_sub(seals).max(bound / 2);
-    let all = history.changes.len() + history.left_out;
-    let lines = GraphLines::of(history, now, most).map_err(|error| unwritable(error.to_string()))?;
-    let Some(GraphLines { bytes, before, last, changes }) = lines else {
-        return Ok(HistoryCount { changes_left_out: all, ..HistoryCount::default() });
-    };
-    // Without a state at its beginning the log would be compared as a whole.
-    if dir.is_missing(LOG) {
-        let mut empty = Vec::new();
-        write_compacted(now, [], ts, &mut empty).map_err(|error| unwritable(error.to_string()))?;
-        write_durably(dir, &empty).map_err(StoreError::io(format!("cannot write to `{LOG}`")))?;
-    }
-    let name = imported_name(before);
-    // Some file systems of Windows replace no file that is open.
-    dir.open_history(&name, true)
-        .map(drop)
-        .and_then(|()| dir.replace_history(&name, &seal.seal_all(&bytes)))
-        .and_then(|()| dir.sync_history())
-        .map_err(cannot())?;
-    record(dir, last, &log_bytes(dir)?).map_err(cannot())?;
-    Ok(HistoryCount { changes, changes_left_out: all - changes, ..HistoryCount::default() })
-}
-
-/// Stores the log as a segment before a compaction replaces it, and returns the number of its last change. Blocks.
-pub(super) fn keep_log(dir: &BankDir, log: &[u8]) -> Result<Option<i64>, StoreError> {
-    if log.len() as u64 > MAX_SEGMENT_BYTES {
-        tracing::warn!(bytes = log.len(), "the graph log is too long to be kept; its history ends here");
-        return Ok(None);
-    }
-    let Replayed { before_log, last, .. } = replay(dir, None, &mut |_| ())?;
-    let name = segment_name(before_log);
-    // Some file systems of Windows replace no file that is open.
-    dir.open_history(&name, true)
-        .map(drop)
-        .and_then(|()| dir.replace_history(&name, log))
-        .and_then(|()| dir.sync_history())
-        .map_err(StoreError::io("cannot write the history"))?;
-    Ok(Some(last))
-}
-
-/// Notes where a compaction left the log, so that lists of the newest changes read no segment. Without the note they read all.
-pub(super) fn note_compaction(dir: &BankDir, last: i64, content: &[u8]) {
-    if let Err(error) = record(dir, last, content) {
-        tracing::warn!(%error, "lists of changes of the graph read all of its history until the next compaction");
-    }
-}
-
-/// Removes the segments whose last change is older, and the oldest beyond the bound. Blocks.
-pub(super) fn thin(dir: &BankDir, before: Timestamp) -> Result<(), StoreError> {
-    let found = segments(dir)?;
-    let mut bytes: u64 = found.iter().map(|(_, _, bytes)| bytes).sum();
-    for (_, name, length) in found {
-        let text = segment_text(dir, &name)?;
-        let last = text.split(|byte| *byte == b'\n').rev().find_map(|line| match read_line(line) {
-            Line::Event(event) => Some(event.time().to_owned()),
-            _ => None,
-        });
-        let is_old = last.is_none_or(|last| instant(&last).is_none_or(|last| last < before.as_millisecond()));
-        if !is_old && bytes <= MAX_SEGMENT_BYTES {
-            return Ok(());
-        }
-        dir.remove_history(&name).map_err(StoreError::io("cannot thin the history"))?;
-        bytes -= length;
-    }
-    Ok(())
 }

@@ -11,9 +11,11 @@
 //! The core decides what an entity is, what may be written and how names resolve; this module must not know it.
 
 mod addition;
+mod begins;
 mod derived;
 mod folder_graph;
 mod history;
+mod kept;
 mod line_seal;
 mod log;
 mod marks;
@@ -52,7 +54,7 @@ pub(crate) use derived::DERIVED_FILES;
 use folder_graph::BankInfo;
 pub(crate) use folder_graph::FolderGraph;
 use folder_graph::KeptHistory;
-pub(crate) use history::{carried, put_carried};
+pub(crate) use kept::{carried, put_carried};
 pub(crate) use line_seal::LineSeal;
 pub(crate) use log::LOG;
 use log::View;
@@ -333,8 +335,7 @@ impl GraphStore for FolderBank {
         let history = self.history.clone();
         let from = history.keep_from(self.deps().clock.now());
         self.maintain(move |graph, dir, info| {
-            let keep = from.map(|from| KeptHistory { from, seal: history.line_seal(dir) });
-            graph.compact_keeping(dir, info, keep.as_ref())
+            graph.compact_keeping(dir, info, &KeptHistory { from, seal: history.line_seal(dir) })
         })
         .await
     }

@@ -1,5 +1,8 @@
 //! The pieces of the graph's history: segments, oldest first, and the log. What a compaction drops becomes a segment; a record beside
 //! them has the number at which the compacted log begins, so that a list of the newest changes reads the log alone.
+//!
+//! The first sealed line of a log names the segments before it, and the number at which it begins. Any other segment was planted, by a
+//! repository: it is no part of the history of this graph, and takes no number of it.
 
 use std::io::{self, BufRead, BufReader, Read as _};
 
@@ -9,6 +12,8 @@ use memory_bank_core::limits;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::begins::{Begins, begins_of};
+use super::line_seal::LineSeal;
 use super::log::LOG;
 use crate::dir::BankDir;
 
@@ -50,6 +55,21 @@ pub(super) struct Piece {
 }
 
 impl Piece {
+    fn of_segment(number: i64, name: &str) -> Self {
+        let is_imported = name.strip_suffix(SEGMENT).is_some_and(|stem| stem.ends_with(IMPORTED));
+        Self { name: Some(name.to_owned()), number: Some(number), is_imported }
+    }
+
+    /// The same without a number.
+    pub(super) fn without_number(self) -> Self {
+        Self { number: None, ..self }
+    }
+
+    /// The name of a segment; none of the log.
+    pub(super) fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
     /// Its lines.
     pub(super) fn open(&self, dir: &BankDir) -> io::Result<Lines> {
         match &self.name {
@@ -61,20 +81,67 @@ impl Piece {
     }
 }
 
-/// The pieces, oldest first; the last one is the log.
-pub(super) fn pieces(dir: &BankDir) -> Result<Vec<Piece>, StoreError> {
-    let mut pieces = Vec::new();
-    for (number, name, _) in segments(dir)? {
-        let is_imported = name.strip_suffix(SEGMENT).is_some_and(|stem| stem.ends_with(IMPORTED));
-        let piece = Piece { name: Some(name), number: Some(number), is_imported };
+/// The pieces of a bank's history.
+#[derive(Debug, Default)]
+pub(super) struct Pieces {
+    /// Those of this graph, oldest first; the last one is the log.
+    pub(super) own: Vec<Piece>,
+    /// The segments that no sealed line names.
+    pub(super) planted: Vec<Piece>,
+    /// What the first sealed line of the log states.
+    pub(super) begins: Option<Begins>,
+}
+
+/// Without a sealed line that names segments, all are of this graph: a repository brought it, or an earlier program wrote it.
+pub(super) fn pieces(dir: &BankDir, seal: Option<&LineSeal>) -> Result<Pieces, StoreError> {
+    let cannot = || StoreError::io("cannot read the history");
+    let files = segments(dir)?;
+    let log = Piece { name: None, number: None, is_imported: false };
+    let begins_in = |piece: &Piece| match seal {
+        Some(seal) => begins_of(&mut piece.open(dir)?, seal),
+        None => Ok(None),
+    };
+    let mut begins = begins_in(&log).map_err(StoreError::io(format!("cannot read `{LOG}`")))?;
+    let mut known = begins.as_ref().map(|begins| begins.segments.clone());
+    // An own segment is newer if another program, or a restored backup, replaced the log: it names those before it.
+    let mut reached = begins.as_ref().map_or(0, |begins| begins.number);
+    for (number, name, _) in &files {
+        if *number < reached {
+            continue;
+        }
+        let found = begins_in(&Piece::of_segment(*number, name)).map_err(cannot())?;
+        let Some(mut found) = found.filter(|found| found.number >= *number.max(&reached)) else { continue };
+        let is_copy = log_begins_with(dir, Piece::of_segment(*number, name).open(dir).map_err(cannot())?);
+        if is_copy.map_err(cannot())? {
+            continue;
+        }
+        reached = found.number;
+        found.segments.push(name.clone());
+        (known, begins) = (Some(found.segments), None);
+    }
+    let mut pieces = Pieces::default();
+    for (number, name, _) in files {
+        let piece = Piece::of_segment(number, &name);
         // A compaction that was killed left the segment and the log.
         let is_copy = piece.open(dir).and_then(|segment| log_begins_with(dir, segment));
-        if !is_copy.map_err(StoreError::io("cannot read the history"))? {
-            pieces.push(piece);
+        if is_copy.map_err(cannot())? {
+            continue;
+        }
+        let is_own = known.as_ref().is_none_or(|known| known.contains(&name));
+        if is_own && (0..=limits::GRAPH_OWN_NUMBER).contains(&number) {
+            pieces.own.push(piece);
+        } else {
+            pieces.planted.push(piece);
         }
     }
-    let number = recorded(dir).map_err(StoreError::io(format!("cannot read `{LOG}`")))?;
-    pieces.push(Piece { name: None, number, is_imported: false });
+    let is_at_start = |begins: &&Begins| begins.is_state;
+    let number = match begins.as_ref().filter(is_at_start) {
+        Some(begins) => Some(begins.number),
+        None => recorded(dir).map_err(StoreError::io(format!("cannot read `{LOG}`")))?,
+    };
+    let number = number.filter(|number| (0..=limits::GRAPH_OWN_NUMBER).contains(number));
+    pieces.own.push(Piece { number, ..log });
+    pieces.begins = begins;
     Ok(pieces)
 }
 

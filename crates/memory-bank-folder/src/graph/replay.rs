@@ -17,10 +17,11 @@ use memory_bank_core::graph::timestamp::instant;
 use memory_bank_core::history::tool_and_mark;
 use memory_bank_core::limits;
 
+use super::begins::begins_of;
 use super::line_seal::{LineSeal, Order};
 use super::log::{LOG, next_line};
 use super::marks::Mark;
-use super::pieces::{Piece, pieces};
+use super::pieces::{Piece, Pieces, pieces};
 use crate::dir::BankDir;
 
 /// What a replay led to.
@@ -34,6 +35,11 @@ pub(super) struct Replayed {
     pub(super) last: i64,
 }
 
+/// The first number of changes for which there is no room before the next piece: somebody put lines into a segment. There are so many
+/// for a piece.
+const BEYOND: i64 = limits::GRAPH_OWN_NUMBER + (1 << 30);
+const BEYOND_OF_PIECE: i64 = 1 << 12;
+
 /// Visits all changes, oldest first. The caller holds the bank's lock. Blocks.
 pub(super) fn replay(
     dir: &BankDir,
@@ -43,10 +49,39 @@ pub(super) fn replay(
     let cannot = || StoreError::io(format!("cannot read `{LOG}`"));
     let mut replay = Replay::new(seal, visit);
     let mut before_log = 0;
-    for piece in pieces(dir)? {
-        before_log = replay.piece(dir, &piece, false).map_err(cannot())?;
+    let pieces = pieces(dir, seal)?;
+    for (place, piece) in pieces.own.iter().enumerate() {
+        replay.place = place;
+        before_log = replay.piece(dir, piece, ends(&pieces, place), false).map_err(cannot())?;
     }
     Ok(Replayed { last: replay.number, state: replay.state, before_log })
+}
+
+/// The number of the last change before the piece after this one, if it is known.
+fn ends(pieces: &Pieces, place: usize) -> Option<i64> {
+    let next = pieces.own.get(place + 1)?;
+    let begins = pieces.begins.as_ref().filter(|_| next.name().is_none());
+    begins.map(|begins| begins.number).or(next.number)
+}
+
+/// Visits the changes of planted segments, oldest first, each as if nothing was before it, and the graph at the end of each. All are
+/// foreign. The caller holds the bank's lock. Blocks.
+pub(super) fn replay_planted(
+    dir: &BankDir,
+    seal: Option<&LineSeal>,
+    visit: &mut dyn FnMut(GraphChange),
+    end: &mut dyn FnMut(&GraphState),
+) -> Result<(), StoreError> {
+    let mut number = limits::GRAPH_OWN_NUMBER;
+    for piece in pieces(dir, seal)?.planted {
+        let mut replay = Replay::new(None, &mut *visit);
+        (replay.is_planted, replay.number) = (true, number);
+        let piece = piece.without_number();
+        replay.piece(dir, &piece, Some(BEYOND), false).map_err(StoreError::io("cannot read the history"))?;
+        number = replay.number;
+        end(&replay.state);
+    }
+    Ok(())
 }
 
 /// Visits the changes by pieces of the history, the newest piece first, and of each piece the oldest change first, until
@@ -60,23 +95,24 @@ pub(super) fn replay_back(
     is_enough: &mut dyn FnMut() -> bool,
 ) -> Result<(), StoreError> {
     let cannot = || StoreError::io(format!("cannot read `{LOG}`"));
-    let pieces = pieces(dir)?;
-    let are_known = pieces.iter().all(|piece| piece.number.is_some());
+    let pieces = pieces(dir, seal)?;
+    let are_known = pieces.own.iter().all(|piece| piece.number.is_some());
     if !are_known {
         replay(dir, seal, visit)?;
         is_enough();
         return Ok(());
     }
-    for (place, piece) in pieces.iter().enumerate().rev() {
+    for (place, piece) in pieces.own.iter().enumerate().rev() {
         let begins_after = |piece: &Piece| after.is_some_and(|after| piece.number >= Some(after - 1));
         if begins_after(piece) {
             continue;
         }
         let mut replay = Replay::new(seal, &mut *visit);
-        replay.piece(dir, piece, false).map_err(cannot())?;
+        replay.place = place;
+        replay.piece(dir, piece, ends(&pieces, place), false).map_err(cannot())?;
         // What another program changed between them.
-        if let Some(next) = pieces.get(place + 1) {
-            replay.piece(dir, next, true).map_err(cannot())?;
+        if let Some(next) = pieces.own.get(place + 1) {
+            replay.piece(dir, next, None, true).map_err(cannot())?;
         }
         if is_enough() {
             return Ok(());
@@ -96,6 +132,12 @@ pub(super) struct Author {
 pub(super) struct Replay<'v> {
     pub(super) state: GraphState,
     pub(super) number: i64,
+    /// The largest number before the next piece, the place of the piece, and how many of its changes have no room before that.
+    most: i64,
+    place: usize,
+    beyond: i64,
+    /// Whether the segment was planted.
+    is_planted: bool,
     /// The numbers of the changes of the next line, where others were erased.
     pub(super) given: VecDeque<i64>,
     /// Entities whose changes were erased in the piece that is read.
@@ -118,6 +160,10 @@ impl<'v> Replay<'v> {
         Self {
             state: GraphState::default(),
             number: 0,
+            most: limits::GRAPH_OWN_NUMBER,
+            place: 0,
+            beyond: 0,
+            is_planted: false,
             given: VecDeque::new(),
             erased: HashSet::new(),
             is_begun: false,
@@ -130,9 +176,25 @@ impl<'v> Replay<'v> {
     }
 
     /// Replays a segment or the log, or only the state that it begins with; returns the number of the last change before its own
-    /// events.
-    fn piece(&mut self, dir: &BankDir, piece: &Piece, is_state_only: bool) -> io::Result<i64> {
-        let number = piece.number;
+    /// events. `ends`: the number of its last change, if it is known.
+    fn piece(
+        &mut self,
+        dir: &BankDir,
+        piece: &Piece,
+        ends: Option<i64>,
+        is_state_only: bool,
+    ) -> io::Result<i64> {
+        // The first sealed line states a number. That of a log which an older one replaced is behind those of the segments.
+        let begins = self.seal.map(|seal| begins_of(&mut piece.open(dir)?, seal)).transpose()?.flatten();
+        let begins = begins.filter(|begins| begins.number >= self.number);
+        let (state, mut first) = match begins {
+            Some(begins) if begins.is_state => (Some(begins.number), None),
+            begins => (None, begins.map(|begins| begins.number)),
+        };
+        let number = state.or(piece.number);
+        let ends = ends.unwrap_or(limits::GRAPH_OWN_NUMBER);
+        self.most = number.or(first).unwrap_or(limits::GRAPH_OWN_NUMBER);
+        self.beyond = 0;
         let snapshot = end_of_snapshot(&mut piece.open(dir)?)?;
         // A piece without the state of a compaction that follows another one is compared as a whole.
         let base = match snapshot {
@@ -148,6 +210,9 @@ impl<'v> Replay<'v> {
         }
         let mut before = self.number;
         let mut is_base = base.is_some();
+        if !is_base {
+            self.most = first.unwrap_or(ends);
+        }
         // Segments that came with a repository do not make the own lines of the log a state of nobody.
         let ends_at_own = base == Some(usize::MAX) && !self.has_ever_own;
         while next_line(&mut lines, &mut line)?.is_some() {
@@ -161,10 +226,16 @@ impl<'v> Replay<'v> {
                     return Ok(before);
                 }
                 self.has_own = is_sealed;
+                self.most = first.unwrap_or(ends);
             }
             at += 1;
+            if is_own && let Some(first) = first.take() {
+                (self.number, self.most) = (first, ends);
+                self.given.clear();
+            }
             let Line::Event(event) = read else {
-                if let Some(mark) = Mark::read(&line) {
+                // An erasure leaves marks in segments only.
+                if let Some(mark) = Mark::read(&line).filter(|_| piece.name().is_some() && !self.is_planted) {
                     self.mark(mark, is_base);
                 }
                 continue;
@@ -209,7 +280,7 @@ impl<'v> Replay<'v> {
     }
 
     fn origin_of_others(&self) -> Origin {
-        if self.has_own { Origin::Outside } else { Origin::Foreign }
+        if self.has_own && !self.is_planted { Origin::Outside } else { Origin::Foreign }
     }
 
     fn mark(&mut self, mark: Mark, is_base: bool) {
@@ -249,8 +320,19 @@ impl<'v> Replay<'v> {
             self.state = state;
         }
         if let Some(number) = number {
-            self.number = number;
+            self.number = number.max(self.number);
         }
+    }
+
+    /// The number of the next change.
+    fn next(&mut self) -> i64 {
+        if self.number < self.most {
+            self.number += 1;
+            return self.number;
+        }
+        self.beyond = (self.beyond + 1).min(BEYOND_OF_PIECE);
+        let place = i64::try_from(self.place).unwrap_or(i64::MAX).min(1 << 17);
+        BEYOND + place * BEYOND_OF_PIECE + self.beyond
     }
 
     /// Applies an event, and visits its changes.
@@ -280,6 +362,7 @@ impl<'v> Replay<'v> {
         }
         let number = match by.facts.number {
             None => return self.apply(event, by),
+            Some(1..) if self.is_planted => return self.apply(event, by),
             Some(0) => return self.state.apply(event),
             Some(number) => number,
         };
@@ -289,7 +372,7 @@ impl<'v> Replay<'v> {
         let ts = event.time().to_owned();
         self.state.apply(event);
         let is = self.state.item(&id);
-        if number > self.number && number <= limits::TRANSFER_NUMBER {
+        if number > self.number && number <= self.most {
             self.number = number - 1;
         }
         self.note_named(was, is, names, &ts, by);
@@ -321,7 +404,7 @@ impl<'v> Replay<'v> {
         entity = now.0.or(entity).or_else(|| gone(item.map(GraphItem::entity_id)));
         other = now.1.or(other).or_else(|| gone(item.and_then(GraphItem::other_id)));
         let Some(id) = was.as_ref().or(is.as_ref()).map(|item| item.id().to_owned()) else { return };
-        self.number += 1;
+        let number = self.next();
         let change = match (&was, &is) {
             (None, _) => ItemChange::Created,
             (_, None) => ItemChange::Deleted,
@@ -332,7 +415,7 @@ impl<'v> Replay<'v> {
         let at = exact.or_else(|| Timestamp::from_millisecond(millis()?).ok()).unwrap_or_default();
         let (tool, undoes) = by.tool.as_deref().map(tool_and_mark).unzip();
         (self.visit)(GraphChange {
-            number: self.number,
+            number,
             at,
             change,
             id,

@@ -1,7 +1,10 @@
 //! Who signs the lines that a change adds to the log: the facts of the history, and the seal.
 
+use memory_bank_core::error::StoreError;
 use memory_bank_core::graph::event::{Event, Signature};
 
+use super::begins::Begins;
+use super::kept::begins_now;
 use super::line_seal::{LineSeal, Mark};
 use super::log;
 use crate::dir::BankDir;
@@ -27,6 +30,8 @@ pub(super) struct BankSigner<'s> {
 pub(super) struct ChainSeal {
     seal: LineSeal,
     last: Option<Mark>,
+    /// What the first line states, if there is none.
+    begins: Option<Begins>,
 }
 
 impl Signer {
@@ -34,12 +39,22 @@ impl Signer {
     pub(super) fn for_bank(&self, dir: &BankDir) -> BankSigner<'_> {
         let seal = self.history.as_ref().and_then(|history| history.line_seal(dir));
         let chain = seal.and_then(|seal| {
-            let last = log::last_sealed(dir, &seal);
-            let last =
-                last.inspect_err(|error| tracing::warn!(%error, "changes of the graph cannot be sealed"));
-            last.ok().map(|last| ChainSeal { seal, last })
+            let chain = ChainSeal::of_bank(seal, dir);
+            chain.inspect_err(|error| tracing::warn!(%error, "changes of the graph cannot be sealed")).ok()
         });
         BankSigner { by: &self.by, seal: chain }
+    }
+}
+
+impl ChainSeal {
+    fn of_bank(seal: LineSeal, dir: &BankDir) -> Result<Self, StoreError> {
+        let last =
+            log::last_sealed(dir, &seal).map_err(StoreError::io("cannot read the log of the graph"))?;
+        let begins = match last {
+            Some(_) => None,
+            None => Some(begins_now(dir, Some(&seal))?),
+        };
+        Ok(Self { seal, last, begins })
     }
 }
 
@@ -48,7 +63,10 @@ impl BankSigner<'_> {
     pub(super) fn write(&mut self, event: &Event, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
         let start = out.len();
         event.write_signed(self.by, out)?;
-        if let Some(ChainSeal { seal, last }) = &mut self.seal {
+        if let Some(ChainSeal { seal, last, begins }) = &mut self.seal {
+            if let Some(begins) = begins.take() {
+                begins.write(out)?;
+            }
             seal.seal(last, start, out);
         }
         Ok(())

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use memory_bank_core::clock::Entropy;
 use memory_bank_core::document::{DocumentPath, Etag};
 use memory_bank_core::error::StoreError;
-use memory_bank_core::history::{ChangeContext, Delta, Link, Version, VersionKind, stored_tool};
+use memory_bank_core::history::{ChangeContext, Delta, Link, Version, stored_tool};
 use memory_bank_core::limits;
 use memory_bank_core::transfer::{DocumentCopy, DocumentHistory, HistoryCount, composed};
 use uuid::Uuid;
@@ -155,13 +155,11 @@ fn outside(links: &[Link], last_text: Option<&(String, Etag)>, now: Option<&Docu
     let number = last.number.saturating_add(1);
     let back = last_text.map(|(former, _)| Delta::of_version(number, former, text));
     let version = Version {
-        number,
-        at: now.map_or(last.at, |document| document.updated_at.max(last.at)),
-        kind: VersionKind::Outside,
         etag,
         bytes: text.len() as u64,
         replaced: back.as_ref().map_or(0, |back| back.bytes() as u64),
-        ..nobody(last)
+        imported: last.imported,
+        ..last.outside_after(now.map_or(last.at, |document| document.updated_at))
     };
     Some(Link { version, former: last_text.map(|(_, etag)| etag.clone()), back })
 }
@@ -327,20 +325,6 @@ fn records(
         *record = Record::new(record.facts.clone(), Some((&Delta::whole(&text), "")), None);
     }
     (records, versions)
-}
-
-/// The version without those who made it.
-fn nobody(version: &Version) -> Version {
-    Version {
-        former_path: None,
-        author: None,
-        key: None,
-        key_prefix: None,
-        session: None,
-        tool: None,
-        undoes: None,
-        ..version.clone()
-    }
 }
 
 /// The text before a version, if it can be rebuilt.

@@ -105,7 +105,10 @@ async fn lines_name_user_tool_and_time_and_those_of_other_programs_have_no_autho
     let log = text(&kept.log());
     let lines: Vec<&str> = log.lines().collect();
     assert!(
-        lines[1].contains(r#","user":"alice","tool":"graph_upsert_entity","after":"","seal":""#),
+        lines[1].contains(concat!(
+            r#","user":"alice","tool":"graph_upsert_entity","begins":{"number":0,"segments":[]},"#,
+            r#""after":"","seal":""#
+        )),
         "{}",
         lines[1]
     );

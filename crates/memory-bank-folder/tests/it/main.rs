@@ -16,6 +16,7 @@ mod history_outside;
 mod history_retention;
 #[cfg(unix)]
 mod links;
+mod planted;
 mod rules_files;
 mod seals;
 mod stores;

@@ -53,8 +53,12 @@ async fn edit_together(database: &Database, caller: &Caller, mut members: Vec<Me
                 rest.push(member);
                 rest.append(&mut members);
             }
-            // Its client is gone.
-            None => {}
+            None if member.is_gone() => {}
+            // Its own task, which runs the editor, is not done in time on a busy computer. It runs alone, when it is ready.
+            None => {
+                rest.push(member);
+                rest.append(&mut members);
+            }
         }
     }
     if let Some(first) = rest.first_mut() {

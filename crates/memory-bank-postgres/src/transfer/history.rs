@@ -114,7 +114,8 @@ fn unseen_change(newest: &Version, row: &Row) -> Result<Option<Link>, StoreError
             return Ok(None);
         }
         let gone_by = column::<Option<Timestamp>>(row, 5)?.map_or_else(|| column(row, 6), Ok)?;
-        let version = Version { kind: VersionKind::Deleted, etag: None, bytes: 0, ..after(newest, gone_by) };
+        let version =
+            Version { kind: VersionKind::Deleted, etag: None, bytes: 0, ..newest.outside_after(gone_by) };
         return Ok(Some(Link { version, former: None, back: None }));
     };
     let (path, etag) = (name_of(name)?, Etag::claimed(column(row, 1)?));
@@ -130,7 +131,7 @@ fn unseen_change(newest: &Version, row: &Row) -> Result<Option<Link>, StoreError
         path,
         bytes: u64::try_from(bytes).unwrap_or_default(),
         etag: Some(etag),
-        ..after(newest, column(row, 4)?)
+        ..newest.outside_after(column(row, 4)?)
     };
     // A text that is the same has all of it before; another one was made of a text that nobody has.
     let (former, back) = if is_changed {
@@ -150,28 +151,6 @@ fn note_unseen_renamings(links: &mut [Link]) {
         if newer.version.former_path.is_none() && newer.version.path != older.version.path {
             newer.version.former_path = Some(older.version.path.clone());
         }
-    }
-}
-
-/// A change from outside that follows a version.
-fn after(newest: &Version, at: Timestamp) -> Version {
-    Version {
-        document: newest.document.clone(),
-        number: newest.number.saturating_add(1),
-        path: newest.path.clone(),
-        former_path: None,
-        at: at.max(newest.at),
-        author: None,
-        key: None,
-        key_prefix: None,
-        session: None,
-        tool: None,
-        undoes: None,
-        kind: VersionKind::Outside,
-        etag: None,
-        bytes: 0,
-        replaced: 0,
-        imported: false,
     }
 }
 

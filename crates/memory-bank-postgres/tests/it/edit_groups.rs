@@ -296,6 +296,24 @@ async fn disconnected_clients_do_not_block_other_edits() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_edit_whose_task_does_not_run_for_a_while_is_made_later() {
+    let bench = Bench::new().await;
+    let caller = bench.tenant("alice", "demo").await;
+    let bank = bench.bank();
+    let holder = Holder::of(&bank, &caller, &["log.md"], true).await;
+    // As on a busy computer: both wait in one task, which does not run while the group asks for their editors.
+    let edits: Vec<_> = ["a", "b", "c"].iter().map(|line| appended(&bank, &caller, line)).collect();
+    assert!(holder.release().await.is_ok());
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let edits = tokio::time::timeout(Duration::from_secs(60), join_all(edits)).await.unwrap();
+    assert!(edits.iter().all(Result::is_ok), "{edits:?}");
+    let text = read(&bank, &caller, "log.md").await.unwrap();
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(lines, ["a", "b", "c", "first"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn edits_of_a_lost_transaction_fail_and_are_not_retried() {
     let bench = Bench::new().await;
     let caller = bench.tenant("alice", "demo").await;

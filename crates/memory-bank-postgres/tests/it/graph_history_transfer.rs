@@ -461,3 +461,25 @@ async fn the_oldest_changes_of_the_graph_beyond_the_bound_are_left_out_and_count
     assert_eq!(imported.history.changes, count.changes);
     assert!(newest(&all) == newest(&changes(&bank, &carol).await));
 }
+
+#[tokio::test]
+async fn the_rows_of_changes_are_the_same_in_a_copy() {
+    let (bench, place) = (Bench::new().await, Place::new());
+    let (alice, carol) = (bench.tenant("alice", "a").await, bench.tenant("carol", "b").await);
+    let bank = bench.bank();
+    for value in [1, 2] {
+        entity(&bank, &alice, "Gone", json!({"value": value})).await;
+    }
+    fact(&bank, &alice, "Gone", "fact").await;
+    bank.delete_entity(&alice, &EntityRef("Gone".into())).await.unwrap();
+    place.export(&bank, &alice, "f").await;
+    place.import("f", &bank, &carol, Onto::Empty).await.unwrap();
+    let rows = |project: &str| {
+        bench.test.psql(&format!(
+            "SELECT string_agg(concat_ws('|', number, kind, change, id, entity_id, other_id, name_key), ' ' ORDER BY number)
+             FROM app.graph_history g JOIN projects p ON p.id = g.project_id WHERE p.slug = '{project}'"
+        ))
+    };
+    assert!(rows("a").contains("|gone"), "{}", rows("a"));
+    assert_eq!(rows("a"), rows("b"));
+}

@@ -1,9 +1,11 @@
 //! An entity with its observations and relations at some time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
 
 use crate::compact_sort::CompactSort as _;
-use crate::graph::history::{GraphChange, GraphItem};
+use crate::graph::history::{GraphChange, GraphItem, ItemChange, Origin};
 use crate::graph::state::GraphState;
 use crate::graph::timestamp::instant;
 use crate::graph::{Entity, Observation, Relation};
@@ -51,6 +53,40 @@ impl EntitySnapshot {
     /// The items that the other snapshot of the entity does not have in this form.
     pub fn beyond<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'a GraphItem> {
         self.items.iter().filter(|(id, item)| other.items.get(*id) != Some(*item)).map(|(_, item)| item)
+    }
+
+    /// The changes, of nobody, that would have made this one of another snapshot of the entity.
+    #[must_use]
+    pub fn changes_since(&self, before: &Self) -> Vec<GraphChange> {
+        let ids: BTreeSet<&String> = self.items.keys().chain(before.items.keys()).collect();
+        let changes = ids.into_iter().filter_map(|id| {
+            let (was, is) = (before.items.get(id), self.items.get(id));
+            let item = was.or(is).filter(|_| was != is)?;
+            let name = |id: &str| before.names.get(id).or_else(|| self.names.get(id)).cloned();
+            Some(GraphChange {
+                number: 0,
+                at: Timestamp::default(),
+                change: match (was, is) {
+                    (None, _) => ItemChange::Created,
+                    (_, None) => ItemChange::Deleted,
+                    _ => ItemChange::Changed,
+                },
+                id: id.clone(),
+                before: was.cloned(),
+                after: is.cloned(),
+                entity: name(item.entity_id()),
+                other: item.other_id().and_then(name),
+                author: None,
+                key: None,
+                key_prefix: None,
+                session: None,
+                tool: None,
+                undoes: None,
+                imported: false,
+                origin: Origin::Foreign,
+            })
+        });
+        changes.collect()
     }
 
     /// The entity; `None` if it did not exist.

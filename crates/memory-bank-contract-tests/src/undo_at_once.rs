@@ -1,0 +1,104 @@
+//! Taking changes back while others erase, rename or take back the same.
+#![expect(missing_docs, reason = "the name of each function is its rule")]
+
+use memory_bank_core::caller::Caller;
+use memory_bank_core::document::DocumentPath;
+use memory_bank_core::error::EditError;
+use memory_bank_core::history::Version;
+use memory_bank_core::store::{Bank, Drafts, UndoReport, undo};
+
+use crate::undo::{context, request, versions, write};
+use crate::{Project, path};
+
+/// How often each pair of calls meets.
+const ROUNDS: u128 = 8;
+
+/// A document that session 1 of a round created and session 2 of it changed.
+async fn changed(p: &Project, round: u128) -> (String, u128) {
+    let (name, second) = (format!("{round}.md"), 1000 + round);
+    write(p, &p.caller, 2000 + round, &name, "one\n").await;
+    write(p, &p.caller, second, &name, "one\ntwo\n").await;
+    (name, second)
+}
+
+/// Every version that is listed reads back.
+async fn all_read_back(p: &Project, name: &str) -> Vec<Version> {
+    let listed = versions(p, name).await;
+    for version in &listed {
+        let read = p.bank.read_version(&p.caller, &path(name), version.number).await.unwrap();
+        assert_eq!(read.text.is_some(), version.etag.is_some(), "{version:?}");
+    }
+    listed
+}
+
+fn takes_one_back(report: &UndoReport) -> bool {
+    assert!(report.left.is_empty(), "{report:?}");
+    assert_eq!(report.undone.len(), usize::from(report.is_written), "{report:?}");
+    report.is_written
+}
+
+pub async fn an_undo_and_an_erasure_at_once_leave_one_text_and_no_erased_one(p: Project) {
+    for round in 0..ROUNDS {
+        let (name, second) = changed(&p, round).await;
+        let (request, document) = (request(second, 3), path(&name));
+        let (undone, erased) =
+            futures::join!(undo(p.bank.as_ref(), &p.caller, &request), p.other.erase(&p.caller, &document),);
+        assert!(erased.unwrap() >= 2, "{name}");
+        let text = p.text(&name).await.unwrap();
+        let is_undone = takes_one_back(&undone.unwrap());
+        assert_eq!(text, if is_undone { "one\n" } else { "one\ntwo\n" }, "{name}");
+        // What follows goes on from there.
+        write(&p, &p.caller, 4000 + round, &name, "three\n").await;
+        let listed = all_read_back(&p, &name).await;
+        let numbers: Vec<i64> = listed.iter().map(|version| version.number).collect();
+        assert!(numbers.windows(2).all(|two| two[0] > two[1]), "{numbers:?}");
+    }
+}
+
+pub async fn of_two_undos_at_once_one_takes_back_and_the_other_finds_nothing(p: Project) {
+    for round in 0..ROUNDS {
+        let (name, second) = changed(&p, round).await;
+        let requests = [request(second, 5000 + round), request(second, 6000 + round)];
+        let (one, other) = futures::join!(
+            undo(p.bank.as_ref(), &p.caller, &requests[0]),
+            undo(p.other.as_ref(), &p.caller, &requests[1]),
+        );
+        let written = [one.unwrap(), other.unwrap()].iter().filter(|report| takes_one_back(report)).count();
+        assert_eq!(written, 1, "{name}");
+        assert_eq!(p.text(&name).await.as_deref(), Some("one\n"), "{name}");
+        assert_eq!(all_read_back(&p, &name).await.len(), 3, "{name}");
+    }
+}
+
+async fn rename(
+    bank: &dyn Bank,
+    caller: &Caller,
+    from: &DocumentPath,
+    to: &DocumentPath,
+) -> Result<(), EditError> {
+    let mut editor = |drafts: &mut Drafts| {
+        drafts.set_context(&context(7000, "rename"));
+        let text = drafts.text(from).map(str::to_owned);
+        let text = text.ok_or_else(|| EditError::Refused("it is gone".to_owned()))?;
+        drafts.delete(from)?;
+        drafts.set(to, text)
+    };
+    bank.edit(caller, &[from.clone(), to.clone()], &mut editor).await.map(drop)
+}
+
+pub async fn an_undo_while_another_renames_the_document_keeps_both(p: Project) {
+    for round in 0..ROUNDS {
+        let (name, second) = changed(&p, round).await;
+        let (request, from, to) =
+            (request(second, 8000 + round), path(&name), path(&format!("{round}-new.md")));
+        let (undone, renamed) = futures::join!(
+            undo(p.bank.as_ref(), &p.caller, &request),
+            rename(p.other.as_ref(), &p.caller, &from, &to),
+        );
+        renamed.unwrap();
+        assert!(takes_one_back(&undone.unwrap()), "{name}");
+        assert_eq!(p.text(&name).await, None, "{name}");
+        assert_eq!(p.text(to.as_str()).await.as_deref(), Some("one\n"), "{name}");
+        assert_eq!(all_read_back(&p, to.as_str()).await.len(), 4, "{name}");
+    }
+}
