@@ -558,7 +558,6 @@ export const texts = {
       ["?", "This list"],
       ["Ctrl K", "Pages, documents and commands"],
       ["/", "Search"],
-      ["Ctrl S", "Save, in the editor"],
       ["Ctrl Enter", "Save, in a correction"],
       ["Esc", "Close, or leave without a change"],
       ["← ↑ → ↓ + − 0", "In the picture of the graph: move it, change its size, show all"],
