@@ -293,6 +293,7 @@ export const texts = {
     neighbours: (count: number) => (count === 1 ? "1 neighbour" : `${count} neighbours`),
     noMatch: "Nothing in the picture has this in its name.",
     more: (count: number) => `${count} more; type a part of a name to find them.`,
+    ofHiddenTypes: (count: number) => (count === 1 ? "1 more is of a hidden type." : `${count} more are of hidden types.`),
     inCluster: (count: number) => (count === 1 ? "1 entity" : `${count} entities`),
     openCluster: "Open the cluster",
     openEntity: "Open the entity",

@@ -6,9 +6,9 @@ import { unseen } from "./texts";
 
 /** Those that belong where they are: emoji with selectors and joiners, flags of regions, joiners of scripts that need them. */
 const ORDERLY = [
-  // Emoji, also joined ones; a region's flag is a black flag with tags.
-  "\\p{Extended_Pictographic}(?:[\\uFE0E\\uFE0F]|\\p{Emoji_Modifier})*(?:\\u200D\\p{Extended_Pictographic}(?:\\uFE0F|\\p{Emoji_Modifier})*)*",
+  // A region's flag is a black flag with tags. Emoji, also joined ones.
   "\\u{1F3F4}[\\u{E0020}-\\u{E007E}]{1,8}\\u{E007F}",
+  "\\p{Extended_Pictographic}(?:[\\uFE0E\\uFE0F]|\\p{Emoji_Modifier})*(?:\\u200D\\p{Extended_Pictographic}(?:\\uFE0F|\\p{Emoji_Modifier})*)*",
   "[0-9#*]\\uFE0F\\u20E3",
   // Arabic and its kin, the scripts of India and its neighbours, and Mongolian.
   "[\\u0600-\\u06FF\\u0700-\\u08FF\\u0900-\\u0DFF\\u0E00-\\u109F\\u1780-\\u18AF\\uA800-\\uABFF\\uFB50-\\uFDFF\\uFE70-\\uFEFC][\\u200C\\u200D](?=[\\p{L}\\p{M}])",

@@ -3,11 +3,13 @@
 import { useState } from "preact/hooks";
 import { headingId, plainLine } from "../markdown";
 import { type MentionedIn, type Mentions, mentions } from "../mentions";
-import { LIVE, Shown, useLoaded } from "../parts";
+import { type Following, Shown, useLoaded } from "../parts";
 import { links } from "../router";
 import { texts } from "../texts";
 
 const t = texts.graph;
+/** Changes of the graph bring no other documents. */
+const FOLLOWING: Following = { live: true, only: "document", pause: () => 1000 };
 
 /** The documents of a page, and the most that the server lists. */
 const [FEW_MENTIONS, MOST_MENTIONS] = [20, 100] as const;
@@ -29,7 +31,7 @@ function Place({ file, place }: { file: string; place: MentionedIn["places"][num
 /** The documents that point to the entity: those that have its name. */
 export function Mentioned({ name }: { name: string }) {
   const [most, setMost] = useState<number>(FEW_MENTIONS);
-  const [loaded, retry] = useLoaded((signal) => mentions(name, most, signal), [name, most], LIVE);
+  const [loaded, retry] = useLoaded((signal) => mentions(name, most, signal), [name, most], FOLLOWING);
   const shown = (found: Mentions) => (
     <>
       {found.documents.length === 0 && <p class="quiet">{t.noMentions}</p>}
