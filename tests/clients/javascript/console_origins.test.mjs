@@ -177,7 +177,7 @@ test("a deleted document is found from the documents and from its own address, a
   await accessible(page);
   await fits(page);
   await picture(page, "deleted-documents");
-  await page.getByRole("button", { name: "Bring back plans/old-plan.md" }).click();
+  await page.getByRole("button", { name: "Bring it back: plans/old-plan.md" }).click();
   await page.getByRole("button", { name: "Save" }).click();
   await page.waitForURL(/\/app\/documents\/plans\/old-plan\.md/);
   await page.getByRole("heading", { name: "Old plan" }).waitFor();
