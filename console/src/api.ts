@@ -108,9 +108,9 @@ export interface Versions {
 }
 
 /** Versions of a document, or of all; none of a document that the history does not know, such as one that an editor has made. */
-export async function history(filename: string | undefined, cursor: string | undefined, signal?: AbortSignal): Promise<Versions> {
+export async function history(filename: string | undefined, cursor: string | undefined, signal?: AbortSignal, limit = 50): Promise<Versions> {
   try {
-    return await get(query("/api/v1/history", { filename, cursor, limit: 50 }), signal);
+    return await get(query("/api/v1/history", { filename, cursor, limit }), signal);
   } catch (error) {
     if (error instanceof ApiError && error.status === 404 && cursor === undefined) return { versions: [] };
     throw error;
@@ -120,9 +120,16 @@ export async function history(filename: string | undefined, cursor: string | und
 /** A change of a document or of the graph, in the history of both. */
 export type ProjectChange = Version | GraphVersion;
 
+/** Which changes are listed: those of a user or a session, and since and before a time. */
+export interface Wanted {
+  by?: string | undefined;
+  since?: string | undefined;
+  until?: string | undefined;
+}
+
 /** The changes of all documents and of the graph, the latest first. */
-export const projectHistory = (cursor: string | undefined, signal?: AbortSignal): Promise<Page & { versions: ProjectChange[] }> =>
-  get(query("/api/v1/history", { includeGraph: true, cursor, limit: 50 }), signal);
+export const projectHistory = (cursor: string | undefined, signal?: AbortSignal, wanted: Wanted = {}, limit = 50): Promise<Page & { versions: ProjectChange[] }> =>
+  get(query("/api/v1/history", { includeGraph: true, cursor, limit, ...wanted }), signal);
 
 export const versionText = (filename: string, version: number, signal?: AbortSignal): Promise<{ text: string | null }> =>
   get(query("/api/v1/history/show", { filename, version }), signal);
@@ -406,19 +413,6 @@ export interface Calls {
   steps: CallStep[];
 }
 
-export interface WorkingSession {
-  session?: string;
-  by?: string;
-  from: string;
-  to: string;
-  changes: number;
-  documents: string[];
-  /** How many more there are than are named. */
-  documentsNotNamed: number;
-  entities: string[];
-  entitiesNotNamed: number;
-}
-
 export const members = (cursor: string | undefined, signal?: AbortSignal): Promise<Page & { members: Member[] }> =>
   get(query("/api/v1/members", { cursor }), signal);
 export const keys = (cursor: string | undefined, signal?: AbortSignal): Promise<Page & { keys: Key[] }> => get(query("/api/v1/keys", { cursor }), signal);
@@ -428,8 +422,6 @@ export const audit = (cursor: string | undefined, signal?: AbortSignal): Promise
   get(query("/api/v1/audit", { cursor }), signal);
 export const calls = (days: number, signal?: AbortSignal): Promise<Calls> => get(`/api/v1/calls?days=${days}`, signal);
 export const health = (signal?: AbortSignal): Promise<Health> => get("/api/v1/health", signal);
-export const sessions = (cursor: string | undefined, signal?: AbortSignal): Promise<Page & { sessions: WorkingSession[] }> =>
-  get(query("/api/v1/sessions", { cursor }), signal);
 
 export const invite = (name: string, role: Role): Promise<{ name: string; key: NewKey }> => change("POST", "/api/v1/members", { name, role });
 export const changeRole = (name: string, role: Role): Promise<unknown> => change("PATCH", query("/api/v1/member", { name }), { role });

@@ -17,9 +17,11 @@ import { SignIn, type Why } from "./pages/sign_in";
 import { OutboxNotes } from "./outbox_notes";
 import { MayAdminister, MayWrite, PageHeading, Shown, Trouble, useLoaded } from "./parts";
 import { go, links, type PictureView, PROJECT_PARTS, type ProjectPart, type Route, useRoute } from "./router";
+import { Shortcuts } from "./shortcuts";
 import { texts } from "./texts";
 import { setTheme } from "./theme";
 import { InUtc, setUtc, useUtc } from "./time";
+import { visible } from "./unseen";
 
 function Page({ route, hasMembers }: { route: Route; hasMembers: boolean }) {
   switch (route.page) {
@@ -29,6 +31,8 @@ function Page({ route, hasMembers }: { route: Route; hasMembers: boolean }) {
       return <Documents />;
     case "document":
       return <Document key={route.name} name={route.name} heading={route.heading} />;
+    case "deleted":
+      return <ChangesLater>{({ Deleted }) => <Deleted />}</ChangesLater>;
     case "graph":
       return <Graph query={route.query} />;
     case "entity":
@@ -48,7 +52,7 @@ function Page({ route, hasMembers }: { route: Route; hasMembers: boolean }) {
     case "search":
       return <Search query={route.query} />;
     case "history":
-      return route.name === undefined ? <ProjectHistory /> : <History key={route.name} name={route.name} version={route.version} />;
+      return route.name === undefined ? <ProjectHistory {...route.wanted} /> : <History key={route.name} name={route.name} version={route.version} />;
     case "unknown":
       return (
         <>
@@ -135,6 +139,8 @@ function titleOf(route: Route): string {
       return texts.blame.heading(route.name);
     case "undo":
       return texts.undo.heading;
+    case "deleted":
+      return texts.documents.deletedHeading;
     case "sessions":
       return texts.sessions.heading;
     case "project":
@@ -164,13 +170,14 @@ function isTyping(target: EventTarget | null): boolean {
 function Frame({ session, onSignOut }: { session: api.StoredSession; onSignOut: () => void }) {
   const route = useRoute();
   const [isOpen, setOpen] = useState(false);
+  const [isListing, setListing] = useState(false);
   const [found, setFound] = useState<api.Session>();
   const role = found?.role ?? "…";
   const close = useCallback(() => setOpen(false), []);
   const title = titleOf(route);
 
   useEffect(() => {
-    document.title = texts.title(title, session.project);
+    document.title = visible(texts.title(title, session.project));
   }, [title, session.project]);
   // Shows that the session is still good, and the present role.
   useEffect(() => {
@@ -191,6 +198,9 @@ function Frame({ session, onSignOut }: { session: api.StoredSession; onSignOut: 
       } else if (event.key === "/" && !isTyping(event.target) && !event.ctrlKey && !event.metaKey && !event.altKey) {
         event.preventDefault();
         go(links.search());
+      } else if (event.key === "?" && !isTyping(event.target) && !event.ctrlKey && !event.metaKey && !event.altKey) {
+        event.preventDefault();
+        setListing(true);
       }
     };
     window.addEventListener("keydown", key);
@@ -211,11 +221,13 @@ function Frame({ session, onSignOut }: { session: api.StoredSession; onSignOut: 
       { label: texts.theme.dark, run: () => setTheme("dark") },
       { label: texts.theme.auto, run: () => setTheme("auto") },
       { label: inUtc ? texts.time.toLocal : texts.time.toUtc, run: () => setUtc(!inUtc) },
+      { label: texts.documents.deletedLink, run: () => go(links.deleted) },
+      { label: texts.shortcuts.heading, run: () => setListing(true) },
       { label: texts.signOut, run: onSignOut },
     ],
     [onSignOut, parts, inUtc],
   );
-  const section = route.page === "document" || route.page === "edit" || route.page === "blame" ? "documents" : route.page === "undo" || route.page === "sessions" ? "history" : route.page === "entity" || route.page === "picture" ? "graph" : route.page;
+  const section = ["document", "edit", "blame", "deleted"].includes(route.page) ? "documents" : route.page === "undo" || route.page === "sessions" ? "history" : route.page === "entity" || route.page === "picture" ? "graph" : route.page;
   return (
     <>
       <a class="skip" href="#content">
@@ -266,6 +278,7 @@ function Frame({ session, onSignOut }: { session: api.StoredSession; onSignOut: 
         </button>
       </footer>
       {isOpen && <Palette commands={commands} onClose={close} />}
+      {isListing && <Shortcuts onClose={() => setListing(false)} />}
     </>
   );
 }

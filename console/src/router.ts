@@ -21,6 +21,12 @@ export interface UndoWanted {
   entity?: string;
 }
 
+/** Whose changes of the project are shown, a user's or those of a session, and of which day, such as 2026-11-29. */
+export interface ChangesWanted {
+  by?: string | undefined;
+  day?: string | undefined;
+}
+
 /** The parts of what owners administer. */
 export const PROJECT_PARTS = ["members", "keys", "grants", "audit", "calls", "health"] as const;
 export type ProjectPart = (typeof PROJECT_PARTS)[number];
@@ -34,7 +40,8 @@ export type Route =
   | { page: "graph"; query: string }
   | { page: "entity"; name: string }
   | { page: "picture"; view: PictureView }
-  | { page: "history"; name: string | undefined; version: number | undefined }
+  | { page: "history"; name: string | undefined; version: number | undefined; wanted: ChangesWanted }
+  | { page: "deleted" }
   | { page: "blame"; name: string }
   | { page: "undo"; wanted: UndoWanted }
   | { page: "sessions" }
@@ -61,6 +68,11 @@ function pictureOf(parameters: URLSearchParams): PictureView {
   const asOf = given("asOf");
   const isTime = asOf !== undefined && !Number.isNaN(new Date(asOf).getTime());
   return { focus: given("focus"), cluster: given("cluster"), asOf: isTime ? asOf : undefined };
+}
+
+function changesOf(parameters: URLSearchParams): ChangesWanted {
+  const day = parameters.get("day") ?? undefined;
+  return { by: parameters.get("by") ?? undefined, day: day !== undefined && /^\d{4}-\d\d-\d\d$/.test(day) ? day : undefined };
 }
 
 function undoOf(parameters: URLSearchParams): Route {
@@ -101,7 +113,9 @@ export function parse(address: Location | URL): Route {
       return part === undefined ? { page: "unknown" } : { page: "project", part };
     }
     case "history":
-      return { page: "history", name: name === "" ? undefined : name, version: versionOf(parameters) };
+      return { page: "history", name: name === "" ? undefined : name, version: versionOf(parameters), wanted: changesOf(parameters) };
+    case "deleted":
+      return { page: "deleted" };
     default:
       return { page: "unknown" };
   }
@@ -124,6 +138,13 @@ export const links = {
   undo: (wanted: UndoWanted) => `${BASE}/undo?${new URLSearchParams({ ...wanted }).toString()}`,
   sessions: `${BASE}/sessions`,
   project: (part: ProjectPart = "members") => `${BASE}/project/${part}`,
+  deleted: `${BASE}/deleted`,
+  changes: (wanted: ChangesWanted) => {
+    const parameters = new URLSearchParams();
+    for (const [name, value] of Object.entries(wanted) as [string, string | undefined][]) if (value !== undefined) parameters.set(name, value);
+    const text = parameters.toString();
+    return `${BASE}/history${text === "" ? "" : `?${text}`}`;
+  },
   history: (name?: string, version?: number) =>
     `${BASE}/history${name === undefined ? "" : `/${encoded(name)}`}${version === undefined ? "" : `?version=${version}`}`,
 };

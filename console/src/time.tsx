@@ -32,6 +32,7 @@ export function useUtc(): boolean {
 }
 
 const LONG = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+const EXACT = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 const RELATIVE = new Intl.RelativeTimeFormat(undefined, { numeric: "auto" });
 const UNITS: [Intl.RelativeTimeFormatUnit, number][] = [
   ["minute", 60],
@@ -47,12 +48,12 @@ function relative(at: Date): string | undefined {
   return RELATIVE.format(Math.round(seconds / size), unit);
 }
 
-/** A time; with `near`, how long ago it was if that is less than a week, unless times are in UTC. */
-export function Time({ at, near = false }: { at: string; near?: boolean }) {
+/** A time, with `exact` to the second; with `near`, how long ago it was if that is less than a week, unless times are in UTC. */
+export function Time({ at, near = false, exact = false }: { at: string; near?: boolean; exact?: boolean }) {
   const inUtc = useContext(InUtc);
   const date = new Date(at);
   if (Number.isNaN(date.getTime())) return <span>{at}</span>;
-  const utc = texts.time.utc(date.toISOString().slice(0, 16).replace("T", " "));
+  const utc = texts.time.utc(date.toISOString().slice(0, exact ? 19 : 16).replace("T", " "));
   if (inUtc) {
     return (
       <time dateTime={at} title={LONG.format(date)}>
@@ -60,15 +61,13 @@ export function Time({ at, near = false }: { at: string; near?: boolean }) {
       </time>
     );
   }
-  const text = (near ? relative(date) : undefined) ?? LONG.format(date);
+  const text = (near ? relative(date) : undefined) ?? (exact ? EXACT : LONG).format(date);
   return (
     <time dateTime={at} title={near ? `${LONG.format(date)} · ${utc}` : utc}>
       {text}
     </time>
   );
 }
-
-const EXACT = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 
 /** Date and time of day as text. */
 export const exactTime = (at: string, withSeconds: boolean): string => (withSeconds ? EXACT : LONG).format(new Date(at));

@@ -7,6 +7,7 @@ import { apply, reportSize } from "./look";
 import { texts } from "./texts";
 import type { Values } from "./values";
 import "./apps.css";
+import { showUnseen } from "../unseen";
 
 export interface Connection {
   host: Host;
@@ -177,5 +178,6 @@ function App({ name, heading, view: View }: AppProps) {
 /** Shows an app whose view gets the data of the result that it was opened for. */
 export function start(app: AppProps): void {
   const place = document.getElementById("app");
+  showUnseen();
   if (place !== null) render(<App {...app} />, place);
 }

@@ -4,6 +4,7 @@
 import DOMPurify from "dompurify";
 import { links } from "../router";
 import { texts } from "../texts";
+import { markUnseen } from "../unseen";
 import { startWorker } from "../workers";
 import { inline, pieces } from "./parse";
 import type { Parsed } from "./worker";
@@ -41,6 +42,7 @@ const BANK = "https://bank.invalid/";
 
 /** Where a link leads: to a page of another site, to a document of the bank, or nowhere. */
 function target(href: string, name: string): { outside: string } | { inside: string } | undefined {
+  if (href.trim() === "") return undefined;
   if (href.startsWith("#")) return { inside: `#h-${href.slice(1)}` };
   const folder = name.split("/").slice(0, -1).map(encodeURIComponent).join("/");
   let url: URL;
@@ -59,7 +61,7 @@ function target(href: string, name: string): { outside: string } | { inside: str
       return undefined;
     }
   }
-  return ["http:", "https:", "mailto:"].includes(url.protocol) ? { outside: url.href } : undefined;
+  return ["http:", "https:", "mailto:"].includes(url.protocol) && url.username === "" && url.password === "" ? { outside: url.href } : undefined;
 }
 
 function away(link: HTMLAnchorElement, href: string): void {
@@ -70,6 +72,7 @@ function away(link: HTMLAnchorElement, href: string): void {
 }
 
 function link(found: HTMLAnchorElement, name: string): void {
+  // An address that was removed is empty; one with a user's name is there to look like another one.
   const to = target(found.getAttribute("href") ?? "", name);
   if (to === undefined) {
     const plain = element("span", "no-link");
@@ -150,7 +153,7 @@ function source(text: string): DocumentFragment {
   const shown = element("pre", "source", text);
   shown.tabIndex = 0;
   nodes.append(element("p", "note", texts.documents.heavy), shown);
-  return nodes;
+  return markUnseen(nodes);
 }
 
 /** What is carried from one piece of a document to the next. */
@@ -177,7 +180,7 @@ class Building {
     for (const found of nodes.querySelectorAll("h1, h2, h3, h4, h5, h6")) this.#heading(found);
     for (const found of nodes.querySelectorAll("table")) scrollable(found, `Table ${(this.#tables += 1)}`);
     for (const found of nodes.querySelectorAll("pre")) found.tabIndex = 0;
-    return nodes;
+    return markUnseen(nodes);
   }
 
   #heading(found: Element): void {
@@ -243,11 +246,13 @@ export function show(place: HTMLElement, text: string, name: string, signal: Abo
 export function plainLine(text: string): string {
   const line = text.replace(/^[\s>]*(?:#{1,6}\s+)?/, "");
   const row = /^\|.*\|\s*$/.test(line) ? line.replace(/^\|\s*|\s*\|\s*$/g, "").replace(/\s*(?<!\\)\|\s*/g, " · ") : line;
-  return renderedLine(row).textContent.trim();
+  return lineNodes(row).textContent.trim();
 }
 
 /** One line of Markdown as nodes, without its bullet. */
-export function renderedLine(text: string): DocumentFragment {
+export const renderedLine = (text: string): DocumentFragment => markUnseen(lineNodes(text));
+
+function lineNodes(text: string): DocumentFragment {
   const line = text.replace(/^\s*(?:[-*+]|\d+[.)])\s+(?:\[[ xX]\]\s+)?/, "");
   if (!isShort(line)) {
     const plain = new DocumentFragment();

@@ -5,13 +5,21 @@ import * as api from "../api";
 import { MayWrite, PageHeading, Shown, Trouble, useLoaded } from "../parts";
 import { links, type UndoWanted } from "../router";
 import { texts } from "../texts";
-import { Time } from "../time";
+import { Time, WrittenTime } from "../time";
 import { Difference } from "./difference";
+import { meansOf, relationText, typeText } from "./words";
 
 const b = texts.blame;
 const u = texts.undo;
 
-function Crumbs({ name, entity }: { name: string | undefined; entity?: string | undefined }) {
+function Crumbs({ name, entity, isSession = false }: { name: string | undefined; entity?: string | undefined; isSession?: boolean }) {
+  if (isSession && name === undefined) {
+    return (
+      <p class="crumbs">
+        <a href={links.history()}>{texts.history.heading}</a> / <a href={links.sessions}>{texts.sessions.heading}</a>
+      </p>
+    );
+  }
   return (
     <p class="crumbs">
       {entity === undefined ? <a href={links.documents}>{texts.documents.heading}</a> : <a href={links.entity(entity)}>{texts.undo.theEntity}</a>}
@@ -31,8 +39,7 @@ function Writer({ origin, name }: { origin: api.OriginVersion; name: string }) {
     <>
       <strong>{origin.by ?? texts.history.unknownAuthor}</strong>, {origin.at !== undefined && <Time at={origin.at} near />}{" "}
       {origin.version !== undefined && <a href={links.history(name, origin.version)}>{texts.history.version(origin.version)}</a>}
-      {origin.tool !== undefined && ` · ${texts.history.tool(origin.tool)}`}
-      {origin.imported === true && ` · ${texts.history.imported}`}
+      {meansOf(origin) !== undefined && ` · ${meansOf(origin) ?? ""}`}
     </>
   );
 }
@@ -60,6 +67,8 @@ function Origin({ range, name }: { range: api.OriginRange; name: string }) {
     </li>
   );
 }
+
+export { Deleted } from "./deleted";
 
 export function Blame({ name }: { name: string }) {
   const [loaded, retry] = useLoaded((signal) => api.blame(name, undefined, signal), [name]);
@@ -114,8 +123,8 @@ function subject(change: api.Undoable): string {
   if (change.filename !== undefined) return change.filename;
   const { entity, observation, relation, type } = change;
   if (observation !== undefined) return u.observation(entity ?? "", observation);
-  if (relation !== undefined) return u.relation(entity ?? "", relation);
-  return u.entity(entity ?? "", type);
+  if (relation !== undefined) return u.relation(entity ?? "", relationText(relation));
+  return u.entity(entity ?? "", type === undefined ? undefined : typeText(type));
 }
 
 function Changes({ heading, children, isEmpty }: { heading: string; children: preact.ComponentChildren; isEmpty: boolean }) {
@@ -125,6 +134,26 @@ function Changes({ heading, children, isEmpty }: { heading: string; children: pr
       <h2>{heading}</h2>
       <ul>{children}</ul>
     </section>
+  );
+}
+
+/** A text of the server, with its times in the form that the page has. */
+function WithTimes({ text }: { text: string }) {
+  return <>{text.split(/(\d{4}-\d\d-\d\d \d\d:\d\d(?::\d\d)? UTC)/).map((part, at) => (at % 2 === 1 ? <WrittenTime key={at} text={part} /> : part))}</>;
+}
+
+/** Whose session it is, from when to when, and how many changes it has; the newest 200 are looked at. */
+function SessionFacts({ session }: { session: string }) {
+  const [loaded] = useLoaded((signal) => api.projectHistory(undefined, signal, { by: session }, 200), [session]);
+  if (loaded.state !== "done") return null;
+  const { versions, nextCursor } = loaded.value;
+  const [last, first] = [versions[0], versions.at(-1)];
+  if (last === undefined || first === undefined) return null;
+  return (
+    <p class="facts">
+      <strong>{last.by ?? texts.history.unknownAuthor}</strong> · <Time at={first.at} /> – <Time at={last.at} /> ·{" "}
+      <a href={links.changes({ by: session })}>{nextCursor === undefined ? texts.sessions.changes(versions.length) : u.moreThan(versions.length)}</a>
+    </p>
   );
 }
 
@@ -155,8 +184,16 @@ function Outcome({ found }: { found: api.Undone }) {
       <Changes heading={u.left} isEmpty={found.left.length === 0}>
         {found.left.map((change, at) => (
           <li key={at}>
-            {subject(change)} <span class="facts">{change.reason}</span>
-            {change.changedBy.length > 0 && <span class="facts"> · {change.changedBy.join(", ")}</span>}
+            {subject(change)}{" "}
+            <span class="facts">
+              <WithTimes text={change.reason} />
+            </span>
+            {change.changedBy.length > 0 && (
+              <span class="facts">
+                {" · "}
+                <WithTimes text={change.changedBy.join(", ")} />
+              </span>
+            )}
           </li>
         ))}
       </Changes>
@@ -191,12 +228,13 @@ export function Undo({ wanted }: { wanted: UndoWanted }) {
 
   return (
     <>
-      <Crumbs name={wanted.filename} entity={wanted.entity} />
+      <Crumbs name={wanted.filename} entity={wanted.entity} isSession={wanted.since === undefined} />
       <PageHeading text={u.heading} />
       <p>
         {wanted.since === undefined ? u.ofSession : wanted.since === wanted.until ? u.ofOne(wanted.by) : u.ofUser(wanted.by)} {wanted.since !== undefined && <Time at={wanted.since} />}
         {wanted.filename !== undefined && ` ${u.onlyOf(wanted.filename)}`}
       </p>
+      {wanted.since === undefined && <SessionFacts session={wanted.by} />}
       {done !== undefined ? (
         <>
           <p class="note" role="status" tabIndex={-1} ref={result}>

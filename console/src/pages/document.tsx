@@ -161,6 +161,11 @@ export function Document({ name, heading }: { name: string; heading: string }) {
           {t.gone} <a href={links.history(name)}>{t.history}</a>
         </p>
       )}
+      {loaded.state === "failed" && loaded.error.status === 404 && (
+        <p class="note">
+          {t.missingWays} <a href={links.history(name)}>{`${texts.history.of} ${name}`}</a> · <a href={links.deleted}>{t.deletedLink}</a>
+        </p>
+      )}
       <Shown loaded={loaded} retry={retry}>
         {({ found, by }) => <Text key={found.name} found={found} by={by} heading={heading} />}
       </Shown>

@@ -118,6 +118,9 @@ export function Documents() {
       <Shown loaded={loaded} retry={retry}>
         {(documents) => <Tree documents={documents} />}
       </Shown>
+      <p>
+        <a href={links.deleted}>{t.deletedLink}</a>
+      </p>
     </>
   );
 }

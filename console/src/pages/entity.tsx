@@ -7,7 +7,9 @@ import { type Present, presentOf } from "../facts";
 import { Line, LIVE, Long, MayWrite, PageHeading, Shown, Trouble, useLoaded } from "../parts";
 import { links } from "../router";
 import { Correction } from "./correction";
+import { Mentioned } from "./mentioned";
 import { graphKind, replacedText, UndoOne } from "./undo_one";
+import { relationText, typeText, Who } from "./words";
 import { texts } from "../texts";
 import { Time } from "../time";
 
@@ -35,7 +37,7 @@ function Relations({ entity, relations }: { entity: api.EntityView["entity"]; re
 
 /** What a change was about: an observation by its text, a relation with its source, the entity by its name and type. */
 function aboutOf({ entity, observation, relation, type }: api.GraphVersion): string {
-  return observation ?? (relation === undefined ? texts.undo.entity(entity, type) : texts.history.relation(entity, relation));
+  return observation ?? (relation === undefined ? texts.undo.entity(entity, type === undefined ? undefined : typeText(type)) : texts.history.relation(entity, relationText(relation)));
 }
 
 function Changes({ changes }: { changes: api.GraphVersion[] }) {
@@ -55,8 +57,7 @@ function Changes({ changes }: { changes: api.GraphVersion[] }) {
                   <bdi>{texts.history.inPlaceOf(replacedText(change) ?? "")}</bdi> ·{" "}
                 </>
               )}
-              {change.by ?? texts.history.unknownAuthor} · <Time at={change.at} near />
-              {change.tool !== undefined && ` · ${texts.history.tool(change.tool)}`}
+              <Who change={change} /> · <Time at={change.at} near />
             </span>
             {mayWrite && <UndoOne change={change} of={{ entity: change.entityId }} about={aboutOf(change)} isInUse={change.inUse === true} />}
           </li>
@@ -314,7 +315,7 @@ function Facts({ view, changes, withEnded, onEnded, again }: FactsProps) {
       )}
       {error !== undefined && <Trouble error={error} />}
       {view.truncated && <p class="note">{t.truncated}</p>}
-      <div class="cards">
+      <div class="cards two">
         <section class="card" aria-labelledby="observations">
           <h2 id="observations">{t.observations}</h2>
           {mayWrite && observations.length > 0 && <p class="hint">{t.hint}</p>}
@@ -358,6 +359,7 @@ function Facts({ view, changes, withEnded, onEnded, again }: FactsProps) {
             </dl>
           </section>
         )}
+        <Mentioned name={entity.id} />
         <Changes changes={changes} />
       </div>
     </>

@@ -3,12 +3,13 @@
 import { useContext, useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import * as api from "../api";
 import { LIVE, MayWrite, PageHeading, Short, Shown, Trouble, useLoaded } from "../parts";
-import { links } from "../router";
+import { type ChangesWanted, go, links } from "../router";
 import { Difference } from "./difference";
 import { Paged } from "./project_parts";
 import { texts } from "../texts";
 import { Time } from "../time";
 import { graphKind, replacedText, UndoOne } from "./undo_one";
+import { meansOf, relationText, typeText, Who } from "./words";
 
 const t = texts.history;
 
@@ -48,7 +49,7 @@ function DeletedNote({ name, versions }: { name: string; versions: api.Version[]
   if (last?.kind !== "deleted") return null;
   return (
     <p class="note" role="status">
-      {t.wasDeleted(last.by)} <Time at={last.at} near />.{" "}
+      {t.wasDeleted(last.by)} <Time at={last.at} near />{" "}
       {mayWrite && former !== undefined && (
         <a class="button" href={links.edit(name, former.version)}>
           {t.bringBack}
@@ -83,8 +84,7 @@ function Change({ name, version, former, isLast }: { name: string; version: api.
       </h2>
       <p class="facts">
         <strong>{version.by ?? t.unknownAuthor}</strong>, <Time at={version.at} />
-        {version.tool !== undefined && `, ${t.tool(version.tool)}`}
-        {version.imported === true && `, ${t.imported}`}
+        {meansOf(version) !== undefined && `, ${meansOf(version) ?? ""}`}
       </p>
       <div class="actions">
         <a class="button" href={links.document(name)}>
@@ -126,8 +126,8 @@ function Change({ name, version, former, isLast }: { name: string; version: api.
 /** What a change of the graph was about: what is shown before its kind, and after it. */
 function aboutOf(change: api.GraphVersion): [string, string] {
   const { entity, observation, relation, type } = change;
-  if (relation !== undefined) return [t.relation(entity, relation), ""];
-  if (observation === undefined) return [t.entity(entity), type ?? ""];
+  if (relation !== undefined) return [t.relation(entity, relationText(relation)), ""];
+  if (observation === undefined) return [t.entity(entity), type === undefined ? "" : typeText(type)];
   const former = replacedText(change);
   return [observation, former === undefined ? t.ofEntity(entity) : `${t.ofEntity(entity)}, ${t.inPlaceOf(former)}`];
 }
@@ -150,7 +150,7 @@ function ProjectRow({ change }: { change: api.ProjectChange }) {
               <Short text={more} /> ·{" "}
             </>
           )}
-          {change.by ?? t.unknownAuthor} · <Time at={change.at} near />
+          <Who change={change} /> · <Time at={change.at} near />
         </span>
       </a>
       {mayWrite && <UndoOne change={change} of={isDocument ? { filename: change.filename } : { entity: change.entityId }} about={what} isInUse={!isDocument && change.inUse === true} />}
@@ -158,21 +158,63 @@ function ProjectRow({ change }: { change: api.ProjectChange }) {
   );
 }
 
-/** The changes of all documents and of the graph. */
-export function ProjectHistory() {
+/** The first moment of a day, and of the next one, where the user is. */
+function boundsOf(day: string | undefined): { since?: string; until?: string } {
+  const [year, month, date] = (day ?? "").split("-").map(Number);
+  if (year === undefined || month === undefined || date === undefined) return {};
+  const at = (days: number) => new Date(year, month - 1, date + days);
+  return Number.isNaN(at(0).getTime()) ? {} : { since: at(0).toISOString(), until: at(1).toISOString() };
+}
+
+/** The form of the id of a session. */
+const SESSION = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/i;
+
+/** Chooses whose changes are shown, and of which day. */
+function Filter({ by, day, names }: ChangesWanted & { names: string[] }) {
+  const choose = (next: ChangesWanted) => go(links.changes({ by, day, ...next }), { replace: true });
+  const all = by === undefined || names.includes(by) ? names : [by, ...names];
+  return (
+    <search class="filters" aria-label={t.filter}>
+      <label for="filter-by">{t.filterBy}</label>
+      <select id="filter-by" value={by ?? ""} onChange={({ currentTarget: { value } }) => choose({ by: value === "" ? undefined : value })}>
+        <option value="">{t.everybody}</option>
+        {all.map((name) => (
+          <option key={name} value={name}>
+            {SESSION.test(name) ? t.session(undefined) : name}
+          </option>
+        ))}
+      </select>
+      <label for="filter-day">{t.filterDay}</label>
+      <input id="filter-day" type="date" value={day ?? ""} onChange={({ currentTarget: { value } }) => choose({ day: value === "" ? undefined : value })} />
+      {(by !== undefined || day !== undefined) && (
+        <a class="button" href={links.history()}>
+          {t.filterAll}
+        </a>
+      )}
+    </search>
+  );
+}
+
+/** The changes of all documents and of the graph, or of a user, a session or a day. */
+export function ProjectHistory({ by, day }: ChangesWanted) {
+  const [names, setNames] = useState<string[]>([]);
+  const load = async (cursor: string | undefined, signal?: AbortSignal) => {
+    const page = await api.projectHistory(cursor, signal, { by, ...boundsOf(day) });
+    const found = page.versions.flatMap((change) => change.by ?? []);
+    setNames((before) => (found.every((name) => before.includes(name)) ? before : [...new Set([...before, ...found])].sort()));
+    return page;
+  };
   return (
     <>
-      <p class="crumbs">
-        <a href={links.documents}>{texts.documents.heading}</a>
-      </p>
       <PageHeading text={t.heading} />
       <p>
         <a href={links.sessions}>{texts.sessions.heading}</a>
       </p>
-      <Paged load={api.projectHistory} items={(page) => page.versions} more={t.more} live>
+      <Filter by={by} day={day} names={names} />
+      <Paged key={`${by ?? ""} ${day ?? ""}`} load={load} items={(page) => page.versions} more={t.more} live>
         {(changes) =>
           changes.length === 0 ? (
-            <p class="quiet">{t.none}</p>
+            <p class="quiet">{by === undefined && day === undefined ? t.none : t.noneOfThese}</p>
           ) : (
             <ol class="versions">
               {changes.map((change) => (
@@ -196,10 +238,10 @@ function Versions({ versions, chosen, name }: { versions: api.Version[]; chosen:
             <a href={links.history(name, version.version)} {...(isChosen ? { "aria-current": "true" as const } : {})}>
               <span class="what">
                 {t.version(version.version)} <span class={`tag ${version.kind}`}>{t.kinds[version.kind] ?? version.kind}</span>
-                {version.undo === true && <span class="tag undone">{t.kinds["undone"]}</span>}
+                {version.undo === true && version.kind !== "restored" && <span class="tag undone">{t.kinds["undone"]}</span>}
               </span>
               <span class="facts">
-                {version.by ?? t.unknownAuthor} · <Time at={version.at} near />
+                <Who change={version} /> · <Time at={version.at} near />
                 {version.formerName !== undefined && ` · ${t.formerName(version.formerName)}`}
               </span>
             </a>

@@ -110,11 +110,11 @@ function Graph({ summary }: { summary: string }) {
 interface Activity {
   by: string;
   changes: number;
-  last: api.Version;
+  last: api.ProjectChange;
 }
 
 /** Who made the latest changes, the latest first. */
-function activities(versions: api.Version[]): Activity[] {
+function activities(versions: api.ProjectChange[]): Activity[] {
   const found = new Map<string, Activity>();
   for (const version of versions) {
     const by = version.by ?? texts.history.unknownAuthor;
@@ -125,30 +125,33 @@ function activities(versions: api.Version[]): Activity[] {
   return [...found.values()];
 }
 
-function Active({ versions }: { versions: api.Version[] }) {
+function Active({ versions }: { versions: api.ProjectChange[] }) {
   return (
     <section class="card">
       <h2>{t.active}</h2>
       {versions.length === 0 ? (
         <p class="quiet">{t.noActivity}</p>
       ) : (
+        <>
+        <p class="hint">{t.activeOf(versions.length)}</p>
         <ul class="people">
           {activities(versions).map(({ by, changes, last }) => (
             <li key={by}>
               <strong>{by}</strong> <span class="quiet">{t.changes(changes)}</span>
               <br />
               <span class="quiet">
-                {t.lastIn} <a href={links.history(last.filename, last.version)}>{last.filename}</a>, <Time at={last.at} near />
+                {t.lastIn} {"filename" in last ? <a href={links.history(last.filename, last.version)}>{last.filename}</a> : <a href={links.entity(last.entityId)}>{last.entity}</a>}, <Time at={last.at} near />
               </span>
             </li>
           ))}
         </ul>
+        </>
       )}
     </section>
   );
 }
 
-function Overview({ digest: { digest, metadata }, versions }: { digest: api.Digest; versions: api.Version[] }) {
+function Overview({ digest: { digest, metadata }, versions }: { digest: api.Digest; versions: api.ProjectChange[] }) {
   const { currentContext: open } = digest;
   const isEmpty =
     digest.focus === undefined &&
@@ -220,7 +223,7 @@ function Overview({ digest: { digest, metadata }, versions }: { digest: api.Dige
 
 export function Home() {
   const load = async (signal: AbortSignal) => {
-    const [digest, changes] = await Promise.all([api.digest(signal), api.history(undefined, undefined, signal)]);
+    const [digest, changes] = await Promise.all([api.digest(signal), api.projectHistory(undefined, signal)]);
     return { digest, versions: changes.versions };
   };
   const [loaded, retry] = useLoaded(load, [], LIVE);

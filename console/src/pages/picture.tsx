@@ -80,7 +80,7 @@ function Drawn({ found, view, kept, onView }: DrawnProps) {
       <Canvas found={found} graph={graph} kept={kept} paper={paper} shown={shown} choice={choice} onChoose={choose} onOpen={open} />
       <div class="picture-side">
         {chosen === undefined ? (
-          <NodeList found={found} graph={graph} onChoose={choose} onCluster={(cluster) => onView({ ...view, cluster, focus: cluster })} />
+          <NodeList found={found} graph={graph} hidden={hiddenTypes} onChoose={choose} onCluster={(cluster) => onView({ ...view, cluster, focus: cluster })} />
         ) : (
           <Neighbours
             key={chosen}

@@ -1,9 +1,9 @@
 // What owners administer, and the working sessions of everybody.
 
 import { useContext } from "preact/hooks";
-import * as api from "../api";
 import { MayAdminister, MayWrite, PageHeading, Shown, useLoaded } from "../parts";
 import { links, PROJECT_PARTS, type ProjectPart } from "../router";
+import { sessions, type WorkingSession } from "../sessions";
 import { texts } from "../texts";
 import { Time } from "../time";
 import { Audit, Grants } from "./project_access";
@@ -69,15 +69,18 @@ function Names({ heading, names, notNamed, address }: { heading: string; names: 
 }
 
 /** A session of one page or of several. Of several nobody knows how many names are not given, unless none is left out. */
-type Joined = Omit<api.WorkingSession, "documentsNotNamed" | "entitiesNotNamed"> & { documentsNotNamed: number | undefined; entitiesNotNamed: number | undefined };
+type Joined = Omit<WorkingSession, "documentsNotNamed" | "entitiesNotNamed"> & { documentsNotNamed: number | undefined; entitiesNotNamed: number | undefined };
+
+/** What identifies a session; without one, the changes of tools are apart from those that no tool made. */
+const keyOf = ({ session, by, tools }: Pick<WorkingSession, "session" | "by" | "tools">) => JSON.stringify([session, by, session === undefined && tools.length > 0]);
 
 /** Sessions of several pages, the latest first: one with changes in more than one of them is one session. */
-function joined(sessions: api.WorkingSession[]): Joined[] {
+function joined(all: WorkingSession[]): Joined[] {
   const found = new Map<string, Joined>();
   const names = (newer: string[], older: string[]) => [...new Set([...newer, ...older])];
   const left = (newer: number | undefined, older: number) => (newer === 0 && older === 0 ? 0 : undefined);
-  for (const one of sessions) {
-    const key = JSON.stringify([one.session, one.by]);
+  for (const one of all) {
+    const key = keyOf(one);
     const known = found.get(key);
     found.set(
       key,
@@ -87,6 +90,7 @@ function joined(sessions: api.WorkingSession[]): Joined[] {
             ...known,
             from: one.from,
             changes: known.changes + one.changes,
+            tools: names(known.tools, one.tools),
             documents: names(known.documents, one.documents),
             documentsNotNamed: left(known.documentsNotNamed, one.documentsNotNamed),
             entities: names(known.entities, one.entities),
@@ -95,6 +99,14 @@ function joined(sessions: api.WorkingSession[]): Joined[] {
     );
   }
   return [...found.values()];
+}
+
+/** Through what a session worked: its client, no session, or no tool. */
+function Means({ session: { session, by, client, tools } }: { session: Joined }) {
+  if (client !== undefined) return <span class="tag">{client}</span>;
+  if (session !== undefined) return <span class="tag">{texts.sessions.assistant}</span>;
+  if (tools.length > 0) return <span class="tag">{texts.sessions.without}</span>;
+  return by === undefined ? null : <span class="tag">{texts.history.byHand}</span>;
 }
 
 export function Sessions() {
@@ -107,28 +119,36 @@ export function Sessions() {
       </p>
       <PageHeading text={s.heading} />
       <p>{s.intro}</p>
-      <Paged load={api.sessions} items={(page) => page.sessions} more={s.more} live>
+      <Paged load={sessions} items={(page) => page.sessions} more={s.more} live>
         {(pages) => {
-          const sessions = joined(pages);
+          const found = joined(pages);
           return (
             <>
-              {sessions.length === 0 && <p class="quiet">{s.none}</p>}
+              {found.length === 0 && <p class="quiet">{s.none}</p>}
               <ul class="rows">
-                {sessions.map((one) => (
-                  <li key={`${one.session ?? ""} ${one.by ?? ""}`}>
+                {found.map((one) => (
+                  <li key={keyOf(one)}>
                     <h2>
-                      {one.by ?? s.unknown} {one.session === undefined && <span class="tag">{s.without}</span>}
+                      {one.by ?? s.unknown} <Means session={one} />
                     </h2>
                     <p class="facts">
                       {s.changes(one.changes)}, <Time at={one.from} /> – <Time at={one.to} near />
                     </p>
+                    {one.tools.length > 0 && <p class="facts">{texts.history.tool(one.tools.join(", "))}</p>}
                     <Names heading={s.documents} names={one.documents} notNamed={one.documentsNotNamed} address={(name) => links.history(name)} />
                     <Names heading={s.entities} names={one.entities} notNamed={one.entitiesNotNamed} address={links.entity} />
-                    {mayWrite && one.session !== undefined && (
-                      <a class="button" href={links.undo({ by: one.session })} aria-label={s.undoOf(one.by ?? s.unknown)}>
-                        {s.undo}
-                      </a>
-                    )}
+                    <div class="actions">
+                      {(one.session ?? one.by) !== undefined && (
+                        <a class="button" href={links.changes({ by: one.session ?? one.by })} aria-label={s.listOf(one.by ?? s.unknown, one.session !== undefined)}>
+                          {one.session === undefined ? s.listOfUser : s.list}
+                        </a>
+                      )}
+                      {mayWrite && one.session !== undefined && (
+                        <a class="button" href={links.undo({ by: one.session })} aria-label={s.undoOf(one.by ?? s.unknown)}>
+                          {s.undo}
+                        </a>
+                      )}
+                    </div>
                   </li>
                 ))}
               </ul>

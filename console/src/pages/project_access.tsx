@@ -70,6 +70,9 @@ function subjectOf({ subject, detail, action, user }: api.AuditRow): string | un
   return subject === undefined || ID.test(subject) ? undefined : subject;
 }
 
+/** Whether somebody signed in to this console: the session is a grant of it. */
+const isConsole = ({ action, detail }: api.AuditRow): boolean => action === "grant.created" && detail["client"] === "Web console";
+
 const isPlain = (value: unknown): value is string | number | boolean => ["string", "number", "boolean"].includes(typeof value);
 
 /** What else a row has. */
@@ -80,7 +83,7 @@ function Details({ row }: { row: api.AuditRow }) {
       {shown.map(([name, value]) => (
         <span key={name}>
           {" · "}
-          {t.details[name]} {TIME.test(String(value)) ? <Time at={String(value)} /> : String(value)}
+          {t.details[name]} {name === "rateLimit" && value === 0 ? t.noLimit : TIME.test(String(value)) ? <Time at={String(value)} /> : String(value)}
         </span>
       ))}
     </>
@@ -101,7 +104,7 @@ export function Audit() {
                 return (
                   <li key={row.id}>
                     <p>
-                      <strong>{row.user ?? (row.login === undefined ? texts.history.unknownAuthor : t.operator(row.login))}</strong> {t.actions[row.action] ?? row.action}
+                      <strong>{row.user ?? (row.login === undefined ? texts.history.unknownAuthor : t.operator(row.login))}</strong> {isConsole(row) ? t.signedIn : (t.actions[row.action] ?? row.action)}
                       {subject !== undefined && (
                         <>
                           {": "}
@@ -110,7 +113,7 @@ export function Audit() {
                       )}
                     </p>
                     <p class="facts">
-                      <Time at={row.at} />
+                      <Time at={row.at} exact />
                       {row.address !== undefined && ` · ${row.address}`}
                       <Details row={row} />
                     </p>

@@ -76,8 +76,10 @@ function Chart({ id, heading, at, lines, unit, byDay }: { id: string; heading: s
         axes: [axis, { ...axis, size: 64, values: (_, values) => values.map(shown) }],
         series: [
           { label: t.time, value: (_, seconds) => (!Number.isFinite(seconds) ? "–" : byDay ? DAY.format(seconds * 1000) : shownTime(new Date(seconds * 1000).toISOString(), false, inUtc)) },
-          ...lines.map(({ label, colour: name, values }) => ({
+          ...lines.map(({ label, colour: name, values }, index) => ({
             label,
+            // Lines differ without colours, too.
+            ...(index > 0 && { dash: [8, 5] }),
             stroke: colour(name),
             // A line at the bottom all along would hide another one there.
             width: values.some((value) => value !== null && value > 0) ? 2 : 0,

@@ -121,7 +121,7 @@ export function Members() {
                   <Sure
                     label={t.remove}
                     of={t.removeOf(member.name)}
-                    question={t.removeSure(member.name)}
+                    question={member.name === api.currentSession()?.user ? t.removeSelfSure : t.removeSure(member.name)}
                     yes={t.removeYes}
                     run={async () => {
                       await api.removeMember(member.name);
@@ -293,7 +293,7 @@ export function Keys() {
                       {key.user}: {name} <code>{key.prefix}…</code>
                     </h2>
                     <p class="facts">
-                      {t.scopes} {key.scopes.length === 0 ? t.everything : key.scopes.map((scope) => t.scope[scope] ?? scope).join(", ")} · {t.used}{" "}
+                      {key.scopes.length === 0 ? `${t.scopes} ${t.everything}` : t.within} {key.scopes.length === 0 ? "" : key.scopes.map((scope) => t.scope[scope] ?? scope).join(", ")} · {t.used}{" "}
                       {key.lastUsedAt === null ? t.never : <Time at={key.lastUsedAt} near />} · {t.expires} {key.expiresAt === null ? t.never : <Time at={key.expiresAt} />} · {t.perMinute(key.rateLimit)}
                     </p>
                     <div class="actions">

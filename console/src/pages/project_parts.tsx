@@ -98,7 +98,7 @@ export function Sure({ label, of, question, yes, run }: { label: string; of: str
         <button ref={cancel} type="button" onClick={() => setAsking(false)}>
           {t.cancel}
         </button>
-        <button type="button" class="main" disabled={busy} onClick={carryOut}>
+        <button type="button" class="main danger" disabled={busy} onClick={carryOut}>
           {yes}
         </button>
       </div>

@@ -32,8 +32,7 @@ export function UndoOne({ change: { by, at, imported }, of, about, isInUse = fal
   if (by === undefined || imported === true || !(mayAdminister || by === api.currentSession()?.user)) return null;
   if (isInUse) {
     return (
-      <span class="facts" title={texts.undo.inUseWhy}>
-        {" · "}
+      <span class="facts not-alone" title={texts.undo.inUseWhy}>
         {texts.undo.inUse}
       </span>
     );

@@ -2,6 +2,7 @@
 
 import type { Settings } from "sigma/settings";
 import type { NodeDisplayData, PartialButFor } from "sigma/types";
+import { visible } from "../unseen";
 import type { Paper } from "./model";
 
 export const FONT = "system-ui, sans-serif";
@@ -46,8 +47,8 @@ export class Names {
   }
 
   readonly draw = (context: CanvasRenderingContext2D, node: Labelled, { labelSize, labelWeight }: Font): void => {
-    const { label } = node;
-    if (label === null || label === "") return;
+    if (node.label === null || node.label === "") return;
+    const label = visible(node.label);
     context.font = `${labelWeight} ${labelSize}px ${FONT}`;
     const width = context.measureText(label).width;
     const boxOf = ({ left, middle }: { left: number; middle: number }): Box => [left, middle - labelSize / 2, left + width, middle + labelSize / 2];
@@ -64,8 +65,8 @@ export class Names {
 
   /** Draws the name of the node under the pointer on paper, over everything. */
   readonly drawHovered = (context: CanvasRenderingContext2D, node: Labelled, { labelSize, labelWeight }: Font): void => {
-    const { label } = node;
-    if (label === null) return;
+    if (node.label === null) return;
+    const label = visible(node.label);
     context.font = `${labelWeight} ${labelSize}px ${FONT}`;
     const width = context.measureText(label).width;
     const [place] = placesOf(context, node, width + 2 * GAP, 2 * labelSize);

@@ -33,10 +33,12 @@ interface ListProps {
   graph: Picture;
   onChoose: (node: string) => void;
   onCluster: (entity: string) => void;
+  /** The types that are not shown. */
+  hidden: ReadonlySet<string>;
 }
 
 /** The nodes, those with the most relations first, and a search; it also finds entities within clusters. */
-export function NodeList({ found, graph, onChoose, onCluster }: ListProps) {
+export function NodeList({ found, graph, onChoose, onCluster, hidden }: ListProps) {
   const [text, setText] = useState("");
   const [within, setWithin] = useState<api.FoundEntity[]>([]);
   const wanted = text.trim().toLowerCase();
@@ -56,7 +58,9 @@ export function NodeList({ found, graph, onChoose, onCluster }: ListProps) {
       control.abort();
     };
   }, [wanted, found.isClustered]);
-  const fitting = found.nodes.ids.filter((_id, at) => (found.nodes.names[at] ?? "").toLowerCase().includes(wanted));
+  const shown = found.nodes.ids.map((id, at) => [id, found.nodes.names[at] ?? ""] as const).filter(([id]) => !hidden.has(typeOf(graph, id)));
+  const ofHiddenTypes = found.nodes.ids.length - shown.length;
+  const fitting = shown.flatMap(([id, name]) => (name.toLowerCase().includes(wanted) ? [id] : []));
   return (
     <section class="card" aria-label={found.isClustered ? t.clusters : texts.graph.entities}>
       <label for="picture-search">{found.isClustered ? t.findInClusters : t.find}</label>
@@ -82,6 +86,7 @@ export function NodeList({ found, graph, onChoose, onCluster }: ListProps) {
         ))}
       </ul>
       <p class="facts">{fitting.length === 0 ? t.noMatch : fitting.length > MOST ? t.more(fitting.length - MOST) : ""}</p>
+      {ofHiddenTypes > 0 && <p class="facts">{t.ofHiddenTypes(ofHiddenTypes)}</p>}
     </section>
   );
 }

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use memory_bank_core::caller::Caller;
 use memory_bank_core::error::{GraphError, StoreError};
-use memory_bank_core::search::search_graph;
+use memory_bank_core::search::{MentionSearch, Mentions, search_graph};
 use memory_bank_core::store::{
     DocumentSearch, DocumentStore as _, DocumentsFound, GraphFound, GraphSearch, SearchStore,
 };
@@ -41,20 +41,7 @@ impl SearchStore for FolderBank {
         caller: &Caller,
         request: &DocumentSearch,
     ) -> Result<DocumentsFound, StoreError> {
-        self.finish_changes().await?;
-        // The rarity of a word depends on the graph too. An unreadable graph must not hide the documents.
-        match self.bring_search_up_to_date(true).await {
-            Ok(()) => {}
-            Err(error) if matches!(error, StoreError::IndexBuilding { .. }) => return Err(error),
-            Err(error) => {
-                tracing::warn!(%error, "documents are searched without the graph");
-                self.bring_search_up_to_date(false).await?;
-            }
-        }
-        if self.search.has_new_names() {
-            // A renaming that the reply shows is in the history before it, as after a list.
-            self.list(caller).await?;
-        }
+        self.current_documents(caller).await?;
         let (search, request) = (self.search.clone(), request.clone());
         let thread = Arc::clone(&self.search.threads).acquire_owned().await;
         blocking(move || {
@@ -64,6 +51,18 @@ impl SearchStore for FolderBank {
         })
         .await
         .inspect(|_| self.request_vectors())
+    }
+
+    async fn mentions(&self, caller: &Caller, request: &MentionSearch) -> Result<Mentions, StoreError> {
+        self.current_documents(caller).await?;
+        let (search, request) = (self.search.clone(), request.clone());
+        let thread = Arc::clone(&self.search.threads).acquire_owned().await;
+        blocking(move || {
+            let found = search.indexed.read().index.mentions(&request);
+            drop(thread);
+            Ok(found)
+        })
+        .await
     }
 
     async fn search_graph(&self, _caller: &Caller, request: &GraphSearch) -> Result<GraphFound, GraphError> {
@@ -91,6 +90,25 @@ impl SearchStore for FolderBank {
 }
 
 impl FolderBank {
+    /// Brings the index of the documents up to date for a search.
+    async fn current_documents(&self, caller: &Caller) -> Result<(), StoreError> {
+        self.finish_changes().await?;
+        // The rarity of a word depends on the graph too. An unreadable graph must not hide the documents.
+        match self.bring_search_up_to_date(true).await {
+            Ok(()) => {}
+            Err(error) if matches!(error, StoreError::IndexBuilding { .. }) => return Err(error),
+            Err(error) => {
+                tracing::warn!(%error, "documents are searched without the graph");
+                self.bring_search_up_to_date(false).await?;
+            }
+        }
+        if self.search.has_new_names() {
+            // A renaming that the reply shows is in the history before it, as after a list.
+            self.list(caller).await?;
+        }
+        Ok(())
+    }
+
     /// Indexes the changes of files and, if requested, of the graph since the last search.
     ///
     /// # Errors

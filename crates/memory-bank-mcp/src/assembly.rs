@@ -185,7 +185,11 @@ pub(crate) async fn console_parts(
     let project = global.project()?;
     let state = global.state_folder()?;
     let (services, vectors) = folder_services(global, None, true).await?;
-    let console = Arc::new(LocalConsole::new(&global.username, Arc::clone(&services.clock)));
+    let console = LocalConsole::new(&global.username, Arc::clone(&services.clock));
+    let console = Arc::new(match project.file_name() {
+        Some(name) => console.of_project(name.to_string_lossy()),
+        None => console,
+    });
     if let Err(error) = services.workspace.bank(&Caller::local(global.username.clone()), None).await {
         bail!(
             "there is no console to open in `{}`: {error}; `memory-bank-mcp init` creates a bank",

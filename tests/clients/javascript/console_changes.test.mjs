@@ -254,7 +254,7 @@ test("an owner deletes a document after a question, and brings it back; an edito
   assert.equal(await read("gone.md"), "# Gone\n");
   await page.getByRole("button", { name: "Delete" }).click();
   await dialog.getByRole("button", { name: "Delete" }).click();
-  await page.getByText(`${alice.user} has deleted this document`).waitFor();
+  await page.getByText(`${alice.user} deleted this document`).waitFor();
   await accessible(page);
   await picture(page, "deleted");
   assert.equal(await read("gone.md"), 404);

@@ -242,7 +242,7 @@ test("the overview counts the observations that hold, and leads to the entity", 
   await send("DELETE", `graph/observation?entity=Counted&id=${facts[0].id}`);
   await send("POST", "graph/observation", { entity: "Counted", text: "four", supersedes: [facts[1].id] });
   await page.goto(`${server.origin}/app/`);
-  const row = page.getByRole("listitem").filter({ has: page.getByRole("link", { name: "Counted", exact: true }) });
+  const row = page.getByRole("listitem").filter({ has: page.getByRole("link", { name: "Counted", exact: true }) }).filter({ hasText: "observations" });
   await row.waitFor();
   assert.match(await row.innerText(), /2 observations/);
   await accessible(page);

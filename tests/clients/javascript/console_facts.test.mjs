@@ -52,7 +52,7 @@ test("the history names the text that a correction replaced, and the entities of
   const text = await history(page).innerText();
   assert.match(text, /corrected\s+listens on port 8080\s+in place of: listens on port 9090/);
   assert.match(text, /created\s+listens on port 9090/);
-  assert.match(text, /created\s+Shop calls -> Payments/);
+  assert.match(text, /created\s+Shop · calls → Payments/);
   assert.match(text, /created\s+entity “Payments” \(service\)/);
   await accessible(page);
   await picture(page, "entity-history");
@@ -64,7 +64,7 @@ test("the history names the text that a correction replaced, and the entities of
   const all = await rows.allInnerTexts();
   assert.match(all[0], /^listens on port 9090 corrected\s+of “Payments”, in place of: listens on port 8080/);
   assert.match(all[1], /^listens on port 8080 corrected\s+of “Payments”, in place of: listens on port 9090/);
-  assert.match(all[2], /^Shop calls -> Payments created/);
+  assert.match(all[2], /^Shop · calls → Payments created/);
   await accessible(page);
 });
 

@@ -135,7 +135,7 @@ test("an owner makes and revokes keys, ends an application's access, and reads t
   assert.doesNotMatch(log, /[0-9a-f]{8}-[0-9a-f]{4}-|ent_\w{8}/, "no ids");
   assert.match(log, new RegExp(`${alice.user} changed a key: mbmcp_live_\\w+…`));
   assert.match(log, /revoked a key: mbmcp_live_\w+…/);
-  assert.match(await page.locator("main .rows time").first().getAttribute("title"), /\d{4}-\d\d-\d\d \d\d:\d\d UTC$/);
+  assert.match(await page.locator("main .rows time").first().getAttribute("title"), /\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC$/);
   await accessible(page);
   // Every action has words.
   assert.doesNotMatch(await page.locator("main ul").last().innerText(), /\b(project|user|member|key)\.[a-z_]+/);

@@ -31,8 +31,8 @@ pub use embedding::{
 };
 pub use entity::{entity_units, recency};
 pub use index::{
-    DenseCount, DocumentHits, DocumentQuery, EntityHit, GraphHits, Index, LineHit, MatchedIn, ObservationHit,
-    VectorGap,
+    DenseCount, DocumentHits, DocumentQuery, EntityHit, GraphHits, Index, LineHit, MatchedIn, MentionPlace,
+    MentionSearch, MentioningDocument, Mentions, ObservationHit, VectorGap,
 };
 pub use index_use::IndexUse;
 pub use json::json_units;

@@ -375,7 +375,12 @@ fn class(c: char) -> u8 {
 }
 
 fn is_without_blanks(text: &str) -> bool {
-    text.chars().next().is_some_and(|c| class(c) != 0)
+    text.chars().next().is_some_and(has_no_blanks)
+}
+
+/// Whether a character is of a script without blanks between words.
+pub(super) fn has_no_blanks(c: char) -> bool {
+    class(c) != 0
 }
 
 /// Each pair of adjacent characters; a single character by itself.

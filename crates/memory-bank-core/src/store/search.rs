@@ -12,7 +12,9 @@ use crate::document::{DocumentPath, core_rank, is_leftover};
 use crate::error::{GraphError, StoreError};
 use crate::graph::{Ending, Entity, FactView, Observation, Relation};
 use crate::limits;
-use crate::search::{DenseCount, DocumentHits, DocumentQuery, Index, LineHit, MatchedIn, Query};
+use crate::search::{
+    DenseCount, DocumentHits, DocumentQuery, Index, LineHit, MatchedIn, MentionSearch, Mentions, Query,
+};
 
 /// A search in documents.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -273,6 +275,9 @@ pub trait SearchStore: Send + Sync {
         caller: &Caller,
         request: &DocumentSearch,
     ) -> Result<DocumentsFound, StoreError>;
+
+    /// Finds the current documents that contain a name.
+    async fn mentions(&self, caller: &Caller, request: &MentionSearch) -> Result<Mentions, StoreError>;
 
     /// Finds entities and observations.
     async fn search_graph(&self, caller: &Caller, request: &GraphSearch) -> Result<GraphFound, GraphError>;

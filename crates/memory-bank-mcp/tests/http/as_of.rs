@@ -41,13 +41,13 @@ impl Client {
         self.call("write_memory_bank_file", &json!({"filename": filename, "content": content}));
     }
 
-    fn get(&self, path: &str) -> Reply {
+    pub(crate) fn get(&self, path: &str) -> Reply {
         let key = ("X-API-Key", self.server.key.as_str());
         self.server.send_bare("GET", path, &[key], "")
     }
 
     /// What a route shows.
-    fn shown(&self, path: &str) -> Value {
+    pub(crate) fn shown(&self, path: &str) -> Value {
         let reply = self.get(path);
         assert_eq!(reply.status, 200, "{path}: {}", reply.body);
         reply.json()

@@ -60,6 +60,8 @@ mod memory_file;
 #[cfg(test)]
 mod memory_limit;
 #[cfg(test)]
+mod mentions;
+#[cfg(test)]
 mod metrics;
 #[cfg(test)]
 mod oauth;
@@ -115,5 +117,7 @@ mod transfer_process;
 mod unread_replies;
 #[cfg(test)]
 mod version;
+#[cfg(test)]
+mod working_sessions;
 #[cfg(test)]
 mod write_load;

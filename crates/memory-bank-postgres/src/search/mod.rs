@@ -19,7 +19,7 @@ use memory_bank_core::document::is_leftover;
 use memory_bank_core::error::{GraphError, StoreError};
 use memory_bank_core::import::is_record;
 use memory_bank_core::limits;
-use memory_bank_core::search::{IndexUse, search_graph};
+use memory_bank_core::search::{IndexUse, MentionSearch, Mentions, search_graph};
 use memory_bank_core::store::{DocumentSearch, DocumentsFound, GraphFound, GraphSearch, SearchStore};
 use tokio::sync::{oneshot, watch};
 use tokio::time::{sleep_until, timeout_at};
@@ -52,6 +52,12 @@ impl SearchStore for PostgresBank {
     ) -> Result<DocumentsFound, StoreError> {
         let request = request.clone();
         let found = self.searched(caller, move |contents| request.run(&contents.index, contents)).await?;
+        Ok(found.unwrap_or_default())
+    }
+
+    async fn mentions(&self, caller: &Caller, request: &MentionSearch) -> Result<Mentions, StoreError> {
+        let request = request.clone();
+        let found = self.searched(caller, move |contents| contents.index.mentions(&request)).await?;
         Ok(found.unwrap_or_default())
     }
 

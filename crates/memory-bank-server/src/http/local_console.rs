@@ -28,6 +28,8 @@ struct Link {
 /// Who opens the console of a folder, and with which sessions.
 pub struct LocalConsole {
     caller: Caller,
+    /// The name of the project; that of the bank's own folder is the same for most projects.
+    project: Option<String>,
     clock: Arc<dyn Clock>,
     link: Mutex<Option<Link>>,
     redeemed: Notify,
@@ -39,7 +41,25 @@ impl LocalConsole {
     #[must_use]
     pub fn new(user_name: &str, clock: Arc<dyn Clock>) -> Self {
         let caller = Caller::local(user_name);
-        Self { caller, clock, link: Mutex::default(), redeemed: Notify::new(), sessions: Mutex::default() }
+        Self {
+            caller,
+            project: None,
+            clock,
+            link: Mutex::default(),
+            redeemed: Notify::new(),
+            sessions: Mutex::default(),
+        }
+    }
+
+    /// The console that shows this name of the project.
+    #[must_use]
+    pub fn of_project(self, name: impl Into<String>) -> Self {
+        Self { project: Some(name.into()), ..self }
+    }
+
+    /// The name of the project, if it has one.
+    pub(crate) fn project(&self) -> Option<&str> {
+        self.project.as_deref()
     }
 
     /// The path and fragment of a new link, which works once, for two minutes; an older one does not work any more. Browsers send no

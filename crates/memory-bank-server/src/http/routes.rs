@@ -10,7 +10,7 @@ struct Route {
     keyed: &'static [Method],
 }
 
-const ROUTES: [Route; 56] = [
+const ROUTES: [Route; 57] = [
     Route { path: "/mcp", keyed: &[Method::POST, Method::GET, Method::HEAD, Method::DELETE] },
     Route { path: "/api/keys", keyed: &[Method::GET, Method::HEAD, Method::POST] },
     Route { path: "/api/keys/{id}", keyed: &[Method::PATCH, Method::DELETE] },
@@ -27,6 +27,7 @@ const ROUTES: [Route; 56] = [
     Route { path: "/api/v1/search", keyed: &[Method::GET, Method::HEAD] },
     Route { path: "/api/v1/graph/search", keyed: &[Method::GET, Method::HEAD] },
     Route { path: "/api/v1/graph/entity", keyed: &[Method::GET, Method::HEAD] },
+    Route { path: "/api/v1/graph/mentions", keyed: &[Method::GET, Method::HEAD] },
     Route { path: "/api/v1/graph/observation", keyed: &[Method::POST, Method::DELETE] },
     Route { path: "/api/v1/graph/picture", keyed: &[Method::GET, Method::HEAD] },
     Route { path: "/api/v1/history", keyed: &[Method::GET, Method::HEAD] },

@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use memory_bank_core::caller::Caller;
 use memory_bank_core::clock::{Clock, Entropy};
 use memory_bank_core::error::StoreError;
+use memory_bank_core::search::clip;
 use memory_bank_core::store::{
     SessionError, SessionId, SessionLimits, SessionRecord, SessionStore, SessionUse,
 };
@@ -140,6 +141,26 @@ impl Sessions {
             }
         }
         Ok(Some(record))
+    }
+
+    /// The name of the client of the caller's session with this id, as it was sent, cut if it is long. This is no use of the session.
+    pub(crate) async fn client_of(
+        &self,
+        caller: &Caller,
+        id: SessionId,
+    ) -> Result<Option<String>, StoreError> {
+        /// The longest name that is shown, in characters.
+        const CLIENT_CHARS: usize = 100;
+        let now = self.clock.now();
+        let known = self.cache.get(&id).map(|(record, _)| record);
+        let record = match known.filter(|record| record.belongs_to(caller)) {
+            Some(record) => Some(record),
+            None => self.store.find(caller, id, now).await?.map(Arc::new),
+        };
+        let record = record.filter(|record| record.belongs_to(caller));
+        let name =
+            record.and_then(|record| Some(clip(record.client.get("name")?.as_str()?, 0, CLIENT_CHARS)));
+        Ok(name.filter(|name| !name.is_empty()))
     }
 
     /// Subscribes a session to a resource, or unsubscribes it.

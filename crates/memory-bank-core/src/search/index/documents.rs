@@ -206,7 +206,7 @@ impl Index {
     }
 
     /// The documents, in no order.
-    fn texts(&self) -> impl Iterator<Item = (&str, &Lines)> {
+    pub(super) fn texts(&self) -> impl Iterator<Item = (&str, &Lines)> {
         self.sources.iter().filter_map(|(id, source)| match (id, &source.body) {
             (SourceId::Document(name), Body::Document(lines)) => Some((name.as_str(), lines)),
             _ => None,
@@ -459,7 +459,7 @@ impl<'a> HitCollector<'a> {
 
 impl Index {
     /// The unit that contains a line of a document.
-    fn slot_at(&self, name: &str, line: usize) -> Option<&Slot> {
+    pub(super) fn slot_at(&self, name: &str, line: usize) -> Option<&Slot> {
         let units = &self.sources.get(&SourceId::Document(name.to_owned()))?.units;
         let after = units.partition_point(|at| self.slot(*at).is_none_or(|slot| slot.line as usize <= line));
         units.get(..after)?.iter().rev().find_map(|at| {

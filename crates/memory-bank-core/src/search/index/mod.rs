@@ -8,6 +8,7 @@ mod edit_distance;
 mod follow;
 mod graph;
 mod line_matcher;
+mod mentions;
 mod names;
 mod rank;
 mod scratch;
@@ -42,6 +43,7 @@ use crate::graph::{Entity, Observation};
 pub use dense::{DenseCount, VectorGap};
 pub use documents::{DocumentHits, DocumentQuery, LineHit};
 pub use graph::{EntityHit, GraphHits, MatchedIn, ObservationHit};
+pub use mentions::{MentionPlace, MentionSearch, MentioningDocument, Mentions};
 
 /// The bytes of the entry that maps an observation to its entity.
 const OWNER_BYTES: usize = 128;

@@ -152,6 +152,7 @@ impl<'a> Person<'a> {
             "/api/v1/search?query=shared",
             "/api/v1/graph/search?query=*",
             "/api/v1/graph/entity?name=Shared%20Thing",
+            "/api/v1/graph/mentions?name=Shared%20Thing",
             "/api/v1/graph/picture",
             "/api/v1/graph/picture?asOf=2100-01-01",
             "/api/v1/history",

@@ -106,6 +106,8 @@ fn only_keys_with_scope_read_see_documents_and_their_history() {
             "/api/v1/search?query=notes",
             "/api/v1/graph/search?query=notes",
             "/api/v1/graph/entity?name=Notes",
+            "/api/v1/graph/mentions?name=Notes",
+            "/api/v1/graph/mentions?name=missing",
             "/api/v1/graph/picture",
             "/api/v1/graph/picture?asOf=2100-01-01&cluster=missing",
             "/api/v1/history",

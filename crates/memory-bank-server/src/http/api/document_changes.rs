@@ -101,7 +101,7 @@ async fn written(
     query: ReadDocument,
     WriteDocument { text, etag }: WriteDocument,
 ) -> Result<DocumentWritten, Refusal> {
-    let path = DocumentPath::parse(&query.filename).map_err(|error| Refusal::Conflict(error.to_string()))?;
+    let path = new_name(&query.filename)?;
     let expected = etag.as_deref().unwrap_or(NO_DOCUMENT);
     let rule = |drafts: &mut Drafts| Ok(write_document(drafts, &path, &text, Some(expected))?.etag);
     let (etag, changes) = changed(request, std::slice::from_ref(&path), rule).await?;
@@ -113,7 +113,7 @@ async fn renamed(
     RenameDocument { filename, to, etag }: RenameDocument,
 ) -> Result<DocumentWritten, Refusal> {
     let from = DocumentPath::parse(&filename).map_err(|error| Refusal::NotFound(error.to_string()))?;
-    let to = DocumentPath::parse(&to).map_err(|error| Refusal::Conflict(error.to_string()))?;
+    let to = new_name(&to)?;
     let rule = |drafts: &mut Drafts| rename_document(drafts, &from, &to, Some(&etag));
     let ((), changes) = changed(request, &[from.clone(), to.clone()], rule).await?;
     // The text is the same.
@@ -148,6 +148,11 @@ async fn changed<T: Send>(
     let outcome =
         outcome.ok_or_else(|| StoreError::Unavailable("the store did not run the edit".to_owned()))?;
     Ok((outcome, changes))
+}
+
+/// A name that a document gets. With one that no document can have, nothing that is stored conflicts.
+fn new_name(name: &str) -> Result<DocumentPath, Refusal> {
+    DocumentPath::parse(name).map_err(|error| Refusal::Malformed(error.to_string()))
 }
 
 /// The name under which the store has the document.

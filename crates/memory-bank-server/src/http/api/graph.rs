@@ -10,7 +10,7 @@ use crate::http::api::Problem;
 use crate::http::api::queries::{OpenEntity, SearchDocuments};
 use crate::http::api::search::Ended;
 use crate::http::rest_request::{QueryParameters, Refusal, RestRequest, parsed};
-use crate::mcp::reading::{self, SearchQuery};
+use crate::mcp::reading::{self, Facts, SearchQuery};
 use crate::services::Services;
 
 /// The entities of a page, if the request names no number.
@@ -240,9 +240,7 @@ async fn opened(request: &RestRequest, query: OpenEntity, services: Services) ->
     let facts = reading::facts(query.include_ended, query.as_of).map_err(Refusal::Malformed)?;
     let data = reading::open_entity(&services, &request.who.caller, &query.name, &facts).await?;
     let Opened { entities, mut observations, mut relations, ended, as_of_note, next_cursor } = parsed(data)?;
-    // The others are its neighbours.
-    let missing = || Refusal::NotFound("there is no entity of exactly this name or id".to_owned());
-    let entity = entities.into_iter().find(|entity| entity.is_called(&query.name)).ok_or_else(missing)?;
+    let entity = called(&query.name, entities)?;
     observations.retain(|observation| observation.entity_id == entity.id);
     relations.retain(|relation| relation.from_id == entity.id || relation.to_id == entity.id);
     Ok(EntityView {
@@ -253,4 +251,21 @@ async fn opened(request: &RestRequest, query: OpenEntity, services: Services) ->
         ended_left_out: ended.left_out,
         as_of_note,
     })
+}
+
+/// The name of an entity that is named by its name or id.
+pub(super) async fn name_of(
+    request: &RestRequest,
+    name: &str,
+    services: &Services,
+) -> Result<String, Refusal> {
+    let data = reading::open_entity(services, &request.who.caller, name, &Facts::default()).await?;
+    let Opened { entities, .. } = parsed(data)?;
+    Ok(called(name, entities)?.name)
+}
+
+/// The entity that a request names; the others are its neighbours.
+fn called(name: &str, entities: Vec<EntityHead>) -> Result<EntityHead, Refusal> {
+    let missing = || Refusal::NotFound("there is no entity of exactly this name or id".to_owned());
+    entities.into_iter().find(|entity| entity.is_called(name)).ok_or_else(missing)
 }

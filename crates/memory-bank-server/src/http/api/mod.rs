@@ -13,6 +13,7 @@ pub(crate) mod graph_changes;
 pub(crate) mod health;
 pub(crate) mod history;
 pub(crate) mod members;
+pub(crate) mod mentions;
 pub(crate) mod origins;
 pub(crate) mod picture;
 mod problem;
@@ -45,6 +46,7 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
         .route("/api/v1/search", get(search::documents))
         .route("/api/v1/graph/search", get(graph::search))
         .route("/api/v1/graph/entity", get(graph::entity))
+        .route("/api/v1/graph/mentions", get(mentions::list))
         .route("/api/v1/graph/observation", post(graph_changes::record).delete(graph_changes::end))
         .route("/api/v1/graph/picture", get(picture::picture))
         .route("/api/v1/history", get(history::list))

@@ -186,6 +186,21 @@ pub(crate) struct OpenEntity {
     pub(super) as_of: Option<String>,
 }
 
+/// Which entity documents point to.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct FindMentions {
+    /// Its name or id.
+    #[serde(deserialize_with = "filled_text")]
+    #[param(min_length = 1)]
+    pub(super) name: String,
+    /// The most documents; 50 when absent.
+    #[serde(default, deserialize_with = "found")]
+    #[param(minimum = 1, maximum = 100)]
+    pub(super) limit: Option<u32>,
+}
+
 /// A fact to record.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]

@@ -24,14 +24,16 @@ use crate::services::Services;
 const CHANGES: usize = limits::VERSIONS_LISTED;
 /// The bytes of both.
 const BYTES: usize = 2 * CHANGES * limits::OBSERVATION_BYTES;
-/// The most names of documents and entities of a session.
+/// The most names of documents, entities and tools of a session.
 const NAMES: usize = 10;
+/// The sessions of a page whose clients are looked up.
+const CLIENTS: usize = 20;
 
 /// A session of work: changes of one client, or of a user without one.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct WorkingSession {
-    /// The id of the client's session; absent for changes without one, as those of the console.
+    /// The id of the client's session; absent for changes without one, such as those of the console.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     session: Option<String>,
@@ -39,6 +41,13 @@ pub(crate) struct WorkingSession {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     by: Option<String>,
+    /// The name of the client, as it gave it; of the sessions of the caller that are open, as far as they are among the latest 20.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    client: Option<String>,
+    /// The tools that made the changes, the latest first, at most ten. Absent are those of changes that no tool made: a person in the console,
+    /// or a program over REST. Without a session they are listed apart from those that a tool made.
+    tools: Vec<String>,
     /// The first and the last of its changes that are listed.
     #[schema(format = DateTime)]
     from: String,
@@ -102,11 +111,24 @@ async fn sessions_of(request: &RestRequest, query: ListSessions) -> Result<Worki
         GraphChangeQuery { after: begin.graph, ..GraphChangeQuery::newest(GraphSubject::Project, CHANGES) };
     let mut graph = bank.list_graph_changes(caller, &query).await?;
     let next = cut(&begin, &mut documents, &mut graph);
+    let mut sessions = grouped(&documents.versions, &graph.changes);
+    name_clients(request, &mut sessions).await?;
     Ok(WorkingSessions {
-        sessions: grouped(&documents.versions, &graph.changes),
+        sessions,
         truncated: next.is_some(),
         next_cursor: next.as_ref().map(encoded).transpose()?,
     })
+}
+
+/// Adds the names of the clients. A session of another user is none that the caller can look up.
+async fn name_clients(request: &RestRequest, sessions: &mut [WorkingSession]) -> Result<(), Refusal> {
+    let caller = &request.who.caller;
+    let own = sessions.iter_mut().filter(|session| session.by.as_deref() == Some(&caller.user_name));
+    let named = own.filter_map(|session| Some((session.session.as_deref()?.parse().ok()?, session)));
+    for (id, session) in named.take(CLIENTS) {
+        session.client = request.shared.sessions.client_of(caller, id).await?;
+    }
+    Ok(())
 }
 
 /// Leaves the changes of both lists that are not older than what either of them shows, and gives where the next page begins, if there is
@@ -128,8 +150,8 @@ fn cut(begin: &Ends, documents: &mut VersionPage, graph: &mut GraphChangePage) -
     Some(Ends { documents: documents.next.take(), graph: graph.next })
 }
 
-/// What identifies a session: its id, or the user of changes without one.
-type Key = (Option<String>, Option<String>);
+/// What identifies a session: its id and user; of changes without one the user, and whether a tool made them.
+type Key = (Option<String>, Option<String>, bool);
 
 struct Group {
     from: Timestamp,
@@ -137,6 +159,7 @@ struct Group {
     changes: usize,
     documents: Names,
     entities: Names,
+    tools: Names,
 }
 
 /// The names of what a session changed, each once, in the order of their latest changes.
@@ -162,20 +185,22 @@ impl Names {
 fn grouped(versions: &[Version], changes: &[GraphChange]) -> Vec<WorkingSession> {
     let mut groups: BTreeMap<Key, Group> = BTreeMap::new();
     for version in versions {
-        let key = (version.session.clone(), version.author.clone());
-        let group = group(&mut groups, key, version.at);
+        let by = (&version.session, &version.author, &version.tool);
+        let group = group(&mut groups, by, version.at);
         group.documents.add(version.path.as_str());
     }
     for change in changes {
-        let group = group(&mut groups, (change.session.clone(), change.author.clone()), change.at);
+        let group = group(&mut groups, (&change.session, &change.author, &change.tool), change.at);
         let entity = change.entity.as_deref().or_else(|| change.item().map(GraphItem::entity_id));
         group.entities.add(entity.unwrap_or_default());
     }
     let mut all: Vec<(Key, Group)> = groups.into_iter().collect();
     all.compact_sort_by_key(|(_, group)| std::cmp::Reverse(group.to));
-    let view = |((session, by), group): (Key, Group)| WorkingSession {
+    let view = |((session, by, _), group): (Key, Group)| WorkingSession {
         session,
         by,
+        client: None,
+        tools: group.tools.listed,
         from: iso_millis(group.from),
         to: iso_millis(group.to),
         changes: group.changes,
@@ -187,9 +212,22 @@ fn grouped(versions: &[Version], changes: &[GraphChange]) -> Vec<WorkingSession>
     all.into_iter().map(view).collect()
 }
 
-fn group(groups: &mut BTreeMap<Key, Group>, key: Key, at: Timestamp) -> &mut Group {
-    let new = Group { from: at, to: at, changes: 0, documents: Names::default(), entities: Names::default() };
-    let group = groups.entry(key).or_insert(new);
+/// The group of a change by its session, user and tool.
+fn group<'a>(
+    groups: &'a mut BTreeMap<Key, Group>,
+    (session, author, tool): (&Option<String>, &Option<String>, &Option<String>),
+    at: Timestamp,
+) -> &'a mut Group {
+    let key = (session.clone(), author.clone(), session.is_none() && tool.is_some());
+    let group = groups.entry(key).or_insert_with(|| Group {
+        from: at,
+        to: at,
+        changes: 0,
+        documents: Names::default(),
+        entities: Names::default(),
+        tools: Names::default(),
+    });
+    group.tools.add(tool.as_deref().unwrap_or_default());
     group.from = group.from.min(at);
     group.to = group.to.max(at);
     group.changes += 1;

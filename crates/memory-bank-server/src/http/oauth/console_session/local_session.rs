@@ -41,7 +41,7 @@ pub(super) async fn open(shared: &Arc<Shared>, local: &LocalConsole, request: Re
         return reply::error(StatusCode::UNAUTHORIZED, text);
     }
     let project = match shared.services.workspace.bank(local.caller(), None).await {
-        Ok(bank) => bank.location(),
+        Ok(bank) => local.project().map_or_else(|| bank.location(), str::to_owned),
         Err(error) => return reply::error(StatusCode::NOT_FOUND, &error.to_string()),
     };
     // The browser loses the cookie of its former session.
