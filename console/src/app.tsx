@@ -20,7 +20,7 @@ import { go, links, type PictureView, PROJECT_PARTS, type ProjectPart, type Rout
 import { hasMore, hasUnsaved, SignOutQuestion } from "./sign_out";
 import { texts } from "./texts";
 import { forgetRights, useSession } from "./session";
-import { HeldNote } from "./retry";
+import { HeldNote, loadPart } from "./retry";
 import { setTheme } from "./theme";
 import { InUtc, setUtc, useUtc } from "./time";
 
@@ -71,7 +71,7 @@ interface EditProps {
 
 /** The page for editing, which is loaded when it is opened first. */
 function EditLater(props: EditProps) {
-  const [loaded, retry] = useLoaded(async () => (await import("./pages/edit")).default, []);
+  const [loaded, retry] = useLoaded(async () => (await loadPart(() => import("./pages/edit"))).default, []);
   return (
     <Shown loaded={loaded} retry={retry}>
       {(Edit) => <Edit {...props} />}
@@ -81,7 +81,7 @@ function EditLater(props: EditProps) {
 
 /** The picture of the graph, with what draws it, which is loaded when it is opened first. */
 function PictureLater({ view }: { view: PictureView }) {
-  const [loaded, retry] = useLoaded(async () => (await import("./pages/picture")).default, []);
+  const [loaded, retry] = useLoaded(async () => (await loadPart(() => import("./pages/picture"))).default, []);
   return (
     <Shown loaded={loaded} retry={retry}>
       {(Picture) => <Picture view={view} />}
@@ -91,7 +91,7 @@ function PictureLater({ view }: { view: PictureView }) {
 
 /** Blame and undo, which are loaded when one is opened first. */
 function ChangesLater({ children }: { children: (pages: typeof import("./pages/changes")) => ComponentChildren }) {
-  const [loaded, retry] = useLoaded(() => import("./pages/changes"), []);
+  const [loaded, retry] = useLoaded(() => loadPart(() => import("./pages/changes")), []);
   return (
     <Shown loaded={loaded} retry={retry}>
       {children}
@@ -101,7 +101,7 @@ function ChangesLater({ children }: { children: (pages: typeof import("./pages/c
 
 /** Working sessions, and what owners administer, which are loaded when one is opened first. */
 function ProjectLater({ children }: { children: (pages: typeof import("./pages/project")) => ComponentChildren }) {
-  const [loaded, retry] = useLoaded(() => import("./pages/project"), []);
+  const [loaded, retry] = useLoaded(() => loadPart(() => import("./pages/project")), []);
   return (
     <Shown loaded={loaded} retry={retry}>
       {children}

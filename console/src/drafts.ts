@@ -75,6 +75,9 @@ function drafts(): LeftDraft[] {
   return found.sort((one, other) => (other.draft.at ?? 0) - (one.draft.at ?? 0));
 }
 
+/** The documents of this tab whose texts the browser has no room for, by the keys of their drafts. */
+const notKept = new Map<string, string>();
+
 /** What ends the locks of this tab, by the keys of their drafts. */
 const held = new Map<string, () => void>();
 /** The locks of this tab that are about to end. */
@@ -173,15 +176,20 @@ export class Editing {
 
   /** Whether the browser has room for it. */
   keep(draft: Draft): boolean {
-    return keepDraft(this.key, draft);
+    const isKept = keepDraft(this.key, draft);
+    if (isKept) notKept.delete(this.key);
+    else notKept.set(this.key, draft.fact?.name ?? this.name);
+    return isKept;
   }
 
   forget(): void {
+    notKept.delete(this.key);
     localStorage.removeItem(this.key);
   }
 
   /** The editor is closed; its draft is left. */
   close(): void {
+    notKept.delete(this.key);
     unlock(this.key);
   }
 }
@@ -223,7 +231,7 @@ export interface Unsaved {
 /** The user's texts in this browser that are not saved, of all tabs and projects. */
 export function unsaved(): Unsaved {
   const session = currentSession();
-  const documents = new Set<string>();
+  const documents = new Set(notKept.values());
   const entities = new Set<string>();
   let forms = 0;
   for (const key of Object.keys(localStorage)) {

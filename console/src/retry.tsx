@@ -1,8 +1,8 @@
 // When what has failed is tried again, and what says so: one rule for all pages.
 
 import { useEffect, useRef, useState } from "preact/hooks";
-import type { ApiError } from "./api";
-import { heldFor, isPassing, MOST_TIME, onBack, onHeld, onHope, waitBefore } from "./connection";
+import { ApiError } from "./api";
+import { heldFor, isPassing, lost, MOST_TIME, onBack, onHeld, onHope, waitBefore } from "./connection";
 import { texts } from "./texts";
 
 /** What the server still refuses after requests have waited is asked for again after that, in milliseconds. */
@@ -38,6 +38,16 @@ export function useRetry(error: ApiError | undefined, attempt: () => void): void
       clearTimeout(timer);
     };
   }, [error]);
+}
+
+/** Loads a part of the console that is loaded when it is opened first. */
+export async function loadPart<T>(load: () => Promise<T>): Promise<T> {
+  try {
+    return await load();
+  } catch {
+    lost();
+    throw new ApiError(0, texts.errors.offline);
+  }
 }
 
 /** Whether an error is over since the server was reached again, because it was one of the connection. */

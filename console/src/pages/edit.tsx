@@ -240,9 +240,11 @@ function Editor({ name, read, wanted, editing }: EditorProps) {
           {elsewhere.state === "deleted" ? (
             <>
               {t.deletedElsewhere}{" "}
-              <button type="button" disabled={busy} onClick={saveAnew}>
-                {t.saveAnew}
-              </button>
+              {!isReader && (
+                <button type="button" disabled={busy} onClick={saveAnew}>
+                  {t.saveAnew}
+                </button>
+              )}
             </>
           ) : (
             <>
