@@ -3,7 +3,7 @@
 import { ApiError, advice, change, failure, forgetReplies, get, header, problem, query, send, sentence, type StoredSession } from "./requests";
 import { texts } from "./texts";
 
-export { ApiError, adoptSession, currentSession, keepSession, onSessionEnd, storedSession, type StoredSession } from "./requests";
+export { ApiError, adoptSession, currentSession, keepSession, leftHow, onRefusal, onSessionEnd, storedSession, type StoredSession } from "./requests";
 
 export interface Session {
   user: string;
@@ -437,7 +437,7 @@ export const revokeGrant = (id: string): Promise<unknown> => change("DELETE", qu
 /** The stream of changes; `last` is the id of the last event of a stream that broke off. */
 export async function changes(last: string | undefined, signal: AbortSignal): Promise<ReadableStream<Uint8Array>> {
   const headers = { ...header(), ...(last !== undefined && { "Last-Event-ID": last }) };
-  const response = await send("/api/v1/events", { headers, signal });
+  const response = await send("/api/v1/events", { headers, signal }, true);
   if (!response.ok) throw await failure(response);
   if (response.body === null) throw new ApiError(0, texts.errors.offline);
   return response.body;

@@ -3,7 +3,7 @@
 import { Component, type ComponentChildren } from "preact";
 import { useCallback, useEffect, useMemo, useState } from "preact/hooks";
 import * as api from "./api";
-import { forgetDrafts } from "./drafts";
+import { forgetDrafts, forgetOpen, type Unsaved, unsaved } from "./drafts";
 import { followChanges } from "./live";
 import { type Command, Palette } from "./palette";
 import { Document } from "./pages/document";
@@ -15,10 +15,13 @@ import { Home } from "./pages/home";
 import { Search } from "./pages/search";
 import { SignIn, type Why } from "./pages/sign_in";
 import { OutboxNotes } from "./outbox_notes";
-import { MayAdminister, MayWrite, PageHeading, Shown, Trouble, useLoaded } from "./parts";
+import { MayAdminister, MayOnlyRead, MayWrite, PageHeading, Shown, Trouble, useLoaded } from "./parts";
 import { go, links, type PictureView, PROJECT_PARTS, type ProjectPart, type Route, useRoute } from "./router";
 import { Shortcuts } from "./shortcuts";
+import { hasMore, hasUnsaved, SignOutQuestion } from "./sign_out";
 import { texts } from "./texts";
+import { forgetRights, useSession } from "./session";
+import { HeldNote, loadPart } from "./retry";
 import { setTheme } from "./theme";
 import { InUtc, setUtc, useUtc } from "./time";
 import { visible } from "./unseen";
@@ -72,7 +75,7 @@ interface EditProps {
 
 /** The page for editing, which is loaded when it is opened first. */
 function EditLater(props: EditProps) {
-  const [loaded, retry] = useLoaded(async () => (await import("./pages/edit")).default, []);
+  const [loaded, retry] = useLoaded(async () => (await loadPart(() => import("./pages/edit"))).default, []);
   return (
     <Shown loaded={loaded} retry={retry}>
       {(Edit) => <Edit {...props} />}
@@ -82,7 +85,7 @@ function EditLater(props: EditProps) {
 
 /** The picture of the graph, with what draws it, which is loaded when it is opened first. */
 function PictureLater({ view }: { view: PictureView }) {
-  const [loaded, retry] = useLoaded(async () => (await import("./pages/picture")).default, []);
+  const [loaded, retry] = useLoaded(async () => (await loadPart(() => import("./pages/picture"))).default, []);
   return (
     <Shown loaded={loaded} retry={retry}>
       {(Picture) => <Picture view={view} />}
@@ -92,7 +95,7 @@ function PictureLater({ view }: { view: PictureView }) {
 
 /** Blame and undo, which are loaded when one is opened first. */
 function ChangesLater({ children }: { children: (pages: typeof import("./pages/changes")) => ComponentChildren }) {
-  const [loaded, retry] = useLoaded(() => import("./pages/changes"), []);
+  const [loaded, retry] = useLoaded(() => loadPart(() => import("./pages/changes")), []);
   return (
     <Shown loaded={loaded} retry={retry}>
       {children}
@@ -102,7 +105,7 @@ function ChangesLater({ children }: { children: (pages: typeof import("./pages/c
 
 /** Working sessions, and what owners administer, which are loaded when one is opened first. */
 function ProjectLater({ children }: { children: (pages: typeof import("./pages/project")) => ComponentChildren }) {
-  const [loaded, retry] = useLoaded(() => import("./pages/project"), []);
+  const [loaded, retry] = useLoaded(() => loadPart(() => import("./pages/project")), []);
   return (
     <Shown loaded={loaded} retry={retry}>
       {children}
@@ -121,7 +124,7 @@ class Boundary extends Component<{ children: ComponentChildren }, { hasFailed: b
 
   override render() {
     if (!this.state.hasFailed) return this.props.children;
-    return <Trouble error={new api.ApiError(0, texts.errors.page)} retry={() => this.setState({ hasFailed: false })} />;
+    return <Trouble error={new api.ApiError(500, texts.errors.page)} retry={() => this.setState({ hasFailed: false })} />;
   }
 }
 
@@ -171,7 +174,7 @@ function Frame({ session, onSignOut }: { session: api.StoredSession; onSignOut: 
   const route = useRoute();
   const [isOpen, setOpen] = useState(false);
   const [isListing, setListing] = useState(false);
-  const [found, setFound] = useState<api.Session>();
+  const found = useSession(session);
   const role = found?.role ?? "…";
   const close = useCallback(() => setOpen(false), []);
   const title = titleOf(route);
@@ -179,16 +182,6 @@ function Frame({ session, onSignOut }: { session: api.StoredSession; onSignOut: 
   useEffect(() => {
     document.title = visible(texts.title(title, session.project));
   }, [title, session.project]);
-  // Shows that the session is still good, and the present role.
-  useEffect(() => {
-    const control = new AbortController();
-    api.session(control.signal).then(
-      setFound,
-      // The page shows why the server does not answer.
-      () => setFound(undefined),
-    );
-    return () => control.abort();
-  }, [session.token]);
   useEffect(() => followChanges(), [session.token]);
   useEffect(() => {
     const key = (event: KeyboardEvent) => {
@@ -260,7 +253,9 @@ function Frame({ session, onSignOut }: { session: api.StoredSession; onSignOut: 
         </div>
       </header>
       <main id="content" tabIndex={-1}>
+        <HeldNote />
         <OutboxNotes route={route} />
+        <MayOnlyRead.Provider value={found?.rights.includes("write") === false}>
         <MayWrite.Provider value={found?.rights.includes("write") === true}>
           <MayAdminister.Provider value={found?.rights.includes("admin") === true}>
             <InUtc.Provider value={inUtc}>
@@ -270,6 +265,7 @@ function Frame({ session, onSignOut }: { session: api.StoredSession; onSignOut: 
             </InUtc.Provider>
           </MayAdminister.Provider>
         </MayWrite.Provider>
+        </MayOnlyRead.Provider>
       </main>
       <footer>
         <p class="quiet">{texts.signedInAs(session.user, role)}</p>
@@ -307,6 +303,7 @@ export function App() {
   const [offered, setOffered] = useState<api.Project[]>();
   const [why, setWhy] = useState<Why>("first");
   const [error, setError] = useState<string>();
+  const [asked, setAsked] = useState<Unsaved>();
 
   useEffect(() => {
     api.onSessionEnd(() => {
@@ -315,7 +312,15 @@ export function App() {
       setSession(undefined);
     });
     // Another tab has signed in or out.
-    const changed = () => setSession(api.adoptSession());
+    const changed = () => {
+      const before = api.currentSession();
+      const after = api.adoptSession();
+      if (before !== undefined && after === undefined) {
+        setWhy(api.leftHow() === "out" ? "elsewhere" : "ended");
+        if (api.leftHow() === "out") forgetOpen();
+      }
+      setSession(after);
+    };
     window.addEventListener("storage", changed);
     return () => window.removeEventListener("storage", changed);
   }, []);
@@ -340,12 +345,20 @@ export function App() {
     );
   }, [arrival]);
 
-  const signOut = useCallback(() => {
+  const signOut = useCallback((answered?: Unsaved) => {
     setError(undefined);
+    const lost = unsaved();
+    // Another tab may have a new text since the user was asked.
+    if (hasUnsaved(lost) && (answered === undefined || hasMore(lost, answered))) {
+      setAsked(lost);
+      return;
+    }
+    setAsked(undefined);
     api.signOut().then(
       () => {
-        api.keepSession(undefined);
         forgetDrafts();
+        forgetRights();
+        api.keepSession(undefined, "out");
         setWhy("out");
         setSession(undefined);
         go(links.home, { replace: true });
@@ -353,6 +366,7 @@ export function App() {
       (failure: unknown) => setError(failure instanceof api.ApiError ? failure.message : texts.errors.server),
     );
   }, []);
+  const askToSignOut = useCallback(() => signOut(), []);
 
   if (arrival !== undefined) {
     return (
@@ -368,7 +382,8 @@ export function App() {
           {error}
         </p>
       )}
-      {session === undefined ? <SignIn why={why} offered={offered} onSignedIn={setSession} /> : <Frame key={session.token} session={session} onSignOut={signOut} />}
+      {session === undefined ? <SignIn why={why} offered={offered} onSignedIn={setSession} /> : <Frame key={session.token} session={session} onSignOut={askToSignOut} />}
+      {session !== undefined && asked !== undefined && <SignOutQuestion unsaved={asked} onSignOut={() => signOut(asked)} onStay={() => setAsked(undefined)} />}
     </>
   );
 }

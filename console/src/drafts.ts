@@ -49,24 +49,34 @@ function stored(key: string): Draft | undefined {
   }
 }
 
+/** The user, the project and the name that a key has after its prefix; nothing if it is another key. */
+function partsOf(key: string, prefix: string): { user: unknown; project: unknown; name: string } | undefined {
+  if (!key.startsWith(prefix)) return undefined;
+  try {
+    const of: unknown = JSON.parse(key.slice(prefix.length));
+    if (!Array.isArray(of)) return undefined;
+    const [user, project, name] = of as unknown[];
+    return typeof name === "string" ? { user, project, name } : undefined;
+  } catch {
+    // Not of this console.
+    return undefined;
+  }
+}
+
 /** The drafts of the user and project of this session, the newest first. */
 function drafts(): LeftDraft[] {
   const session = currentSession();
   const found = Object.keys(localStorage).flatMap((key) => {
-    if (!key.startsWith(PREFIX)) return [];
-    try {
-      const of: unknown = JSON.parse(key.slice(PREFIX.length));
-      if (!Array.isArray(of) || of[0] !== session?.user || of[1] !== session?.project) return [];
-      const name: unknown = of[2];
-      const draft = stored(key);
-      return typeof name === "string" && draft !== undefined ? [{ key, name, draft }] : [];
-    } catch {
-      // Not a draft of this console.
-      return [];
-    }
+    const of = partsOf(key, PREFIX);
+    if (of === undefined || of.user !== session?.user || of.project !== session?.project) return [];
+    const draft = stored(key);
+    return draft !== undefined ? [{ key, name: of.name, draft }] : [];
   });
   return found.sort((one, other) => (other.draft.at ?? 0) - (one.draft.at ?? 0));
 }
+
+/** The documents of this tab whose texts the browser has no room for, by the keys of their drafts. */
+const notKept = new Map<string, string>();
 
 /** What ends the locks of this tab, by the keys of their drafts. */
 const held = new Map<string, () => void>();
@@ -166,15 +176,20 @@ export class Editing {
 
   /** Whether the browser has room for it. */
   keep(draft: Draft): boolean {
-    return keepDraft(this.key, draft);
+    const isKept = keepDraft(this.key, draft);
+    if (isKept) notKept.delete(this.key);
+    else notKept.set(this.key, draft.fact?.name ?? this.name);
+    return isKept;
   }
 
   forget(): void {
+    notKept.delete(this.key);
     localStorage.removeItem(this.key);
   }
 
   /** The editor is closed; its draft is left. */
   close(): void {
+    notKept.delete(this.key);
     unlock(this.key);
   }
 }
@@ -197,13 +212,50 @@ export function forgetDraft(key: string): void {
 
 /** The drafts that wait to be saved and are this tab's to save: its own, and those that were left. */
 export async function waitingDrafts(): Promise<LeftDraft[]> {
-  if (!drafts().some(({ draft }) => draft.isWaiting === true)) return [];
+  // Long texts are not read every few seconds for nothing.
+  const mayWait = Object.keys(localStorage).some((key) => key.startsWith(PREFIX) && localStorage.getItem(key)?.includes('"isWaiting":true') === true);
+  if (!mayWait) return [];
   const open = await openKeys();
   return drafts().filter(({ key, draft }) => draft.isWaiting === true && (held.has(key) || !open.has(key)));
 }
 
-/** Who signs out leaves nothing of the bank in the browser. */
+/** What a user would lose by signing out. */
+export interface Unsaved {
+  /** Documents and entities that have a text which is not saved, each once; with the project if it is another one. */
+  documents: string[];
+  entities: string[];
+  /** How many forms were begun. */
+  forms: number;
+}
+
+/** The user's texts in this browser that are not saved, of all tabs and projects. */
+export function unsaved(): Unsaved {
+  const session = currentSession();
+  const documents = new Set(notKept.values());
+  const entities = new Set<string>();
+  let forms = 0;
+  for (const key of Object.keys(localStorage)) {
+    const of = partsOf(key, PREFIX);
+    if (partsOf(key, FORM_PREFIX)?.user === session?.user) forms += 1;
+    const draft = of !== undefined && of.user === session?.user ? stored(key) : undefined;
+    if (of === undefined || draft === undefined) continue;
+    const name = draft.fact?.name ?? of.name;
+    (draft.fact === undefined ? documents : entities).add(of.project === session?.project ? name : `${name} (${String(of.project)})`);
+  }
+  return { documents: [...documents].sort(), entities: [...entities].sort(), forms };
+}
+
+/** Who signs out leaves nothing in the browser. What other users have not saved there is theirs. */
 export function forgetDrafts(): void {
-  for (const key of Object.keys(localStorage)) if (key.startsWith(PREFIX) || key.startsWith(FORM_PREFIX)) localStorage.removeItem(key);
+  const user = currentSession()?.user;
+  for (const key of Object.keys(localStorage)) {
+    const of = partsOf(key, PREFIX) ?? partsOf(key, FORM_PREFIX);
+    if (of !== undefined && of.user === user) localStorage.removeItem(key);
+  }
+  forgetOpen();
+}
+
+/** Forgets which drafts this tab had open. */
+export function forgetOpen(): void {
   for (const key of Object.keys(sessionStorage)) if (key.startsWith(OF_TAB)) sessionStorage.removeItem(key);
 }

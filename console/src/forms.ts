@@ -46,7 +46,9 @@ export function useKept<T extends object>(form: string, first: T): Kept<T> {
     setValues((before) => {
       const next = { ...before, ...changed };
       try {
-        localStorage.setItem(key, JSON.stringify(next));
+        // What is as it was first is not kept.
+        if (JSON.stringify(next) === JSON.stringify({ ...next, ...first })) localStorage.removeItem(key);
+        else localStorage.setItem(key, JSON.stringify(next));
       } catch {
         // Without room it is not kept; the form works all the same.
         localStorage.removeItem(key);

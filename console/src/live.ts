@@ -1,6 +1,7 @@
 // Changes as they happen: reads the stream of the server while the tab is visible, and notifies the pages. Knows no page.
 
 import { ApiError, changes } from "./api";
+import { onHope, pause } from "./connection";
 
 const CHANGED = "console:changed";
 /** How long changes are collected before pages load again, in milliseconds. */
@@ -8,14 +9,16 @@ const COLLECT = 300;
 const FIRST_WAIT = 3000;
 const LONGEST_WAIT = 60_000;
 
-const pause = (milliseconds: number, signal: AbortSignal): Promise<void> =>
-  new Promise((resolve) => {
-    const timer = setTimeout(resolve, milliseconds);
-    signal.addEventListener("abort", () => {
-      clearTimeout(timer);
-      resolve();
-    });
-  });
+/** The server sends something every 15 seconds; a stream that is silent for longer than this is dead, in milliseconds. */
+const SILENCE = 50_000;
+
+/** Waits, or less if there is hope for another attempt. */
+async function pauseOrHope(milliseconds: number, signal: AbortSignal): Promise<void> {
+  const control = new AbortController();
+  const end = onHope(() => control.abort());
+  await pause(milliseconds, AbortSignal.any([signal, control.signal]));
+  end();
+}
 
 /** What has changed. */
 export type Changed = "document" | "list" | "graph" | "all";
@@ -39,7 +42,8 @@ async function read(stream: ReadableStream<Uint8Array>, take: (id: string | unde
   const decoder = new TextDecoder();
   let rest = "";
   for (;;) {
-    const { done, value } = await reader.read();
+    const timer = setTimeout(() => void reader.cancel(), SILENCE);
+    const { done, value } = await reader.read().finally(() => clearTimeout(timer));
     if (done) return;
     const blocks = (rest + decoder.decode(value, { stream: true })).split("\n\n");
     rest = blocks.pop() ?? "";
@@ -56,8 +60,12 @@ async function follow(signal: AbortSignal): Promise<void> {
   let last: string | undefined;
   let wait = FIRST_WAIT;
   while (!signal.aborted) {
+    // With another network the stream may be dead without a word.
+    const network = new AbortController();
+    const renew = () => network.abort();
+    window.addEventListener("online", renew);
     try {
-      const stream = await changes(last, signal);
+      const stream = await changes(last, AbortSignal.any([signal, network.signal]));
       // After this, a stream that is opened again may have missed something.
       last ??= "0";
       wait = FIRST_WAIT;
@@ -68,8 +76,12 @@ async function follow(signal: AbortSignal): Promise<void> {
     } catch (error) {
       // The session has ended, or this server has no such stream.
       if (error instanceof ApiError && [401, 403, 404].includes(error.status)) return;
+      last ??= "0";
+    } finally {
+      window.removeEventListener("online", renew);
     }
-    await pause(wait, signal);
+    if (network.signal.aborted) continue;
+    await pauseOrHope(wait, signal);
     wait = Math.min(2 * wait, LONGEST_WAIT);
   }
 }

@@ -1,6 +1,7 @@
 // Saves that could not reach the server: their drafts wait in this browser, and are saved when the connection is back.
 
 import { ApiError, document as readDocument, type Recorded, writeDocument } from "./api";
+import { freeIn, onHope } from "./connection";
 import { type Draft, draftAt, forgetDraft, isOpenHere, keepDraft, type LeftDraft, waitingDrafts } from "./drafts";
 import { askPresent, correct } from "./facts";
 
@@ -21,8 +22,10 @@ export interface Delivery {
 /** Whether a save failed on its way, not at the server. */
 export const isUnreachable = ({ status }: ApiError): boolean => [0, 502, 504].includes(status);
 
-/** Between two attempts, in milliseconds. */
-const PAUSE = 15_000;
+/** Between two attempts, in milliseconds: what waits is saved a few seconds after the server is back. */
+const PAUSE = 4000;
+/** What the server refuses for now only: too many requests, or a database that it cannot reach. */
+const isForNow = ({ status }: ApiError): boolean => status === 429 || status === 503;
 
 /** A text that another tab has saved already is refused for its etag, and is saved. */
 async function isStored(name: string, { text }: Draft): Promise<boolean> {
@@ -55,7 +58,7 @@ async function deliver(left: LeftDraft): Promise<Delivery> {
   try {
     result = await sent(left);
   } catch (error) {
-    if (!(error instanceof ApiError) || isUnreachable(error) || error.status === 401) return { ...of, result: "unreachable" };
+    if (!(error instanceof ApiError) || isUnreachable(error) || isForNow(error) || error.status === 401) return { ...of, result: "unreachable" };
     result = fact === undefined && error.status === 409 && (await isStored(left.name, draft)) ? "held" : "refused";
   }
   if (result === "refused") {
@@ -70,19 +73,42 @@ async function deliver(left: LeftDraft): Promise<Delivery> {
 const listeners = new Set<(delivery: Delivery) => void>();
 let isBusy = false;
 
-/** Tries to save what waits. */
-export async function deliverAll(): Promise<void> {
-  if (isBusy) return;
-  isBusy = true;
-  try {
-    for (const waiting of await waitingDrafts()) {
-      const delivery = await deliver(waiting);
-      for (const listener of listeners) listener(delivery);
-    }
-  } finally {
-    isBusy = false;
+/** Sends what waits, one after the other. */
+async function deliverAll(): Promise<void> {
+  for (const waiting of await waitingDrafts()) {
+    const delivery = await deliver(waiting);
+    for (const listener of listeners) listener(delivery);
+    // The others would not get through either.
+    if (delivery.result === "unreachable") return;
   }
 }
+
+let timer: ReturnType<typeof setTimeout> | undefined;
+/** Whether attempts go on. */
+let isKept = false;
+/** When the next attempt is made, in milliseconds since 1970; nothing while one is made. */
+let nextAt: number | undefined;
+
+/** Tries to save what waits, now. */
+export async function tryNow(): Promise<void> {
+  if (isBusy) return;
+  isBusy = true;
+  clearTimeout(timer);
+  nextAt = undefined;
+  try {
+    await deliverAll();
+  } finally {
+    isBusy = false;
+    if (isKept) {
+      const wait = Math.max(PAUSE, freeIn());
+      nextAt = Date.now() + wait;
+      timer = setTimeout(() => void tryNow(), wait);
+    }
+  }
+}
+
+/** In how many seconds the next attempt is made; nothing while one is made. */
+export const nextAttempt = (): number | undefined => (nextAt === undefined ? undefined : Math.max(1, Math.ceil((nextAt - Date.now()) / 1000)));
 
 /** Calls this with what became of a save; returns what ends it. */
 export function onDelivery(listener: (delivery: Delivery) => void): () => void {
@@ -90,14 +116,14 @@ export function onDelivery(listener: (delivery: Delivery) => void): () => void {
   return () => void listeners.delete(listener);
 }
 
-/** Tries at once, whenever the connection comes back, and now and then. Returns what ends it. */
+/** Tries at once, whenever the connection comes back, and every few seconds. Returns what ends it. */
 export function keepDelivering(): () => void {
-  const attempt = () => void deliverAll();
-  attempt();
-  const timer = setInterval(attempt, PAUSE);
-  window.addEventListener("online", attempt);
+  isKept = true;
+  void tryNow();
+  const end = onHope(() => void tryNow());
   return () => {
-    clearInterval(timer);
-    window.removeEventListener("online", attempt);
+    end();
+    isKept = false;
+    clearTimeout(timer);
   };
 }

@@ -1,7 +1,7 @@
 // Notes about texts that were saved, or refused, after the connection came back.
 
 import { useEffect, useState } from "preact/hooks";
-import { type Delivery, keepDelivering, onDelivery } from "./outbox";
+import { type Delivery, keepDelivering, nextAttempt, onDelivery, tryNow } from "./outbox";
 import { links, type Route } from "./router";
 import { texts } from "./texts";
 
@@ -9,6 +9,24 @@ const t = texts.outbox;
 
 /** Of several notes about one document the last one is shown. */
 const idOf = ({ key, name, entity }: Delivery): string => (entity === undefined ? name : key);
+
+/** That a text waits to be saved, when the next attempt is made, and a way to make it now. */
+export function Waiting({ text }: { text: string }) {
+  const [seconds, setSeconds] = useState(nextAttempt);
+  useEffect(() => {
+    const timer = setInterval(() => setSeconds(nextAttempt()), 500);
+    return () => clearInterval(timer);
+  }, []);
+  // A reader hears once that it waits, not each second.
+  return (
+    <p class="note">
+      <span role="status">{text}</span> <span>{seconds === undefined ? t.trying : t.next(seconds)}</span>{" "}
+      <button type="button" onClick={() => void tryNow()}>
+        {t.now}
+      </button>
+    </p>
+  );
+}
 
 export function OutboxNotes({ route }: { route: Route }) {
   const [notes, setNotes] = useState<Delivery[]>([]);

@@ -3,8 +3,10 @@
 import { type ComponentChildren, createContext } from "preact";
 import { useCallback, useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { ApiError } from "./api";
+import { isPassing } from "./connection";
 import { type Changed, onChanges } from "./live";
 import { type Heading, renderedLine, show } from "./markdown";
+import { useIsOver, useRetry } from "./retry";
 import { hasMoved } from "./router";
 import { texts } from "./texts";
 
@@ -44,6 +46,9 @@ export function Line({ text }: { text: string }) {
 /** Whether the user may write in this project. */
 export const MayWrite = createContext(false);
 
+/** Whether the user is known to have no right to write in this project. */
+export const MayOnlyRead = createContext(false);
+
 /** Whether the user may delete and administer in this session. */
 export const MayAdminister = createContext(false);
 
@@ -65,10 +70,11 @@ export const LIVE: Following = { live: true };
 /** How long a page that is not ready waits, in milliseconds. */
 const NOT_READY = 500;
 
-/** The reply to a request, which is made again when one of `of` changes, and by `retry`; with `live` after changes of the bank, too, while the
- * former reply stays on the screen. A reply never replaces one that was requested later. */
+/** The reply to a request, which is made again when one of `of` changes, by `retry`, and after an error that may pass; with `live` after changes
+ * of the bank, too, while the former reply stays on the screen. A reply never replaces one that was requested later. */
 export function useLoaded<T>(load: (signal: AbortSignal) => Promise<T>, of: unknown[], following: Following = { live: false }): [Loaded<T>, () => void] {
   const [loaded, setLoaded] = useState<Loaded<T>>({ state: "loading", last: undefined });
+  const [failure, setFailure] = useState<ApiError>();
   const [attempt, setAttempt] = useState(0);
   const latest = useRef(load);
   latest.current = load;
@@ -81,10 +87,11 @@ export function useLoaded<T>(load: (signal: AbortSignal) => Promise<T>, of: unkn
     running.current?.abort();
     const control = (running.current = new AbortController());
     changedMeanwhile.current = false;
-    const end = (next: (before: Loaded<T>) => Loaded<T>) => {
+    const end = (next: (before: Loaded<T>) => Loaded<T>, error?: ApiError) => {
       if (control.signal.aborted) return;
       running.current = undefined;
       setLoaded(next);
+      setFailure(error);
       if (changedMeanwhile.current) request();
     };
     latest.current(control.signal).then(
@@ -92,10 +99,11 @@ export function useLoaded<T>(load: (signal: AbortSignal) => Promise<T>, of: unkn
       (error: unknown) => {
         const shown = error instanceof ApiError ? error : new ApiError(0, texts.errors.server);
         // A reply that is there stays; the next change, or a page that is opened, shows why. What it shows may be gone.
-        end((before) => (before.state !== "done" ? { state: "failed", error: shown } : shown.status === 404 ? { ...before, isGone: true } : before));
+        end((before) => (before.state !== "done" ? { state: "failed", error: shown } : shown.status === 404 ? { ...before, isGone: true } : before), shown);
       },
     );
   }, []);
+  useRetry(failure, request);
   useEffect(() => {
     setLoaded((before) => (before.state === "loading" ? before : { state: "loading", last: before.state === "done" ? before.value : undefined }));
     request();
@@ -128,7 +136,7 @@ export function useLoaded<T>(load: (signal: AbortSignal) => Promise<T>, of: unkn
 /** Shows what was loaded, that it is being loaded, or why it could not be. */
 export function Shown<T>({ loaded, retry, children }: { loaded: Loaded<T>; retry: () => void; children: (value: T) => ComponentChildren }) {
   if (loaded.state === "done") return <>{children(loaded.value)}</>;
-  if (loaded.state === "failed") return <Trouble error={loaded.error} retry={retry} />;
+  if (loaded.state === "failed") return <Trouble error={loaded.error} retry={retry} ofPage />;
   return (
     <p class="loading" role="status">
       {texts.loading}
@@ -136,11 +144,21 @@ export function Shown<T>({ loaded, retry, children }: { loaded: Loaded<T>; retry
   );
 }
 
-export function Trouble({ error, retry }: { error: ApiError; retry?: (() => void) | undefined }) {
+interface TroubleProps {
+  error: ApiError;
+  retry?: (() => void) | undefined;
+  /** Whether the page itself has failed, which loads again when it can. The error of an action leaves when the server can be reached again. */
+  ofPage?: boolean;
+}
+
+export function Trouble({ error, retry, ofPage = false }: TroubleProps) {
+  const isOver = useIsOver(error);
+  if (isOver && !ofPage) return null;
   return (
     <div class="trouble" role="alert">
       <p>
         <strong>{texts.errors.heading}</strong> {error.message}
+        {ofPage && (isPassing(error.status) || error.status === 429) && ` ${texts.errors.comesBack}`}
       </p>
       {retry !== undefined && error.status !== 403 && (
         <button type="button" onClick={retry}>

@@ -1,8 +1,11 @@
 // Requests to the server. Knows the session's header, errors, and which replies did not change; knows no route.
 
+import { hold, isPassing, lost, reached, untilFree } from "./connection";
 import { texts } from "./texts";
 
 const STORED = "memory-bank-console";
+/** How the last session of this browser was left. */
+const LEFT = "memory-bank-console-left";
 
 /** What the page keeps of a session. The other half is a cookie that no script can read. */
 export interface StoredSession {
@@ -71,13 +74,22 @@ export function adoptSession(): StoredSession | undefined {
   return current;
 }
 
-export function keepSession(session: StoredSession | undefined): void {
+/** Keeps a session for all tabs, or none any more: the user has signed out, or it has ended. */
+export function keepSession(session: StoredSession | undefined, how: "out" | "ended" = "ended"): void {
   const shown = current;
   current = session;
-  if (session !== undefined) localStorage.setItem(STORED, JSON.stringify(session));
-  // A session that another tab has opened meanwhile stays.
-  else if (storedSession()?.token === shown?.token) localStorage.removeItem(STORED);
+  if (session !== undefined) {
+    localStorage.setItem(STORED, JSON.stringify(session));
+    localStorage.removeItem(LEFT);
+  } else if (storedSession()?.token === shown?.token) {
+    // A session that another tab has opened meanwhile stays. The other tabs read the reason when the session leaves.
+    localStorage.setItem(LEFT, how);
+    localStorage.removeItem(STORED);
+  }
 }
+
+/** How the session was left that another tab has left. */
+export const leftHow = (): "out" | "ended" => (localStorage.getItem(LEFT) === "out" ? "out" : "ended");
 
 let ended: () => void = () => undefined;
 
@@ -86,11 +98,26 @@ export function onSessionEnd(callback: () => void): void {
   ended = callback;
 }
 
-export async function send(path: string, init: RequestInit): Promise<Response> {
+let refused: () => void = () => undefined;
+
+/** Calls this when a request was refused for a right that the user lacks, such as one that was taken away. */
+export function onRefusal(callback: () => void): void {
+  refused = callback;
+}
+
+/** How long a reply may take, in milliseconds; a stream may take any time. */
+const LONGEST = 60_000;
+
+export async function send(path: string, init: RequestInit, isStream = false): Promise<Response> {
+  const signals = [...(init.signal == null ? [] : [init.signal]), ...(isStream ? [] : [AbortSignal.timeout(LONGEST)])];
   try {
-    return await fetch(path, { credentials: "same-origin", redirect: "error", ...init });
+    const response = await fetch(path, { credentials: "same-origin", redirect: "error", ...init, signal: AbortSignal.any(signals) });
+    if (isPassing(response.status)) lost();
+    else reached();
+    return response;
   } catch (error) {
     if (error instanceof DOMException && error.name === "AbortError") throw error;
+    lost();
     throw new ApiError(0, texts.errors.offline);
   }
 }
@@ -116,8 +143,12 @@ export async function failure(response: Response, isChange = false): Promise<Api
   const body = await problem(response);
   const { retryAfter, detail } = body;
   if (status === 401) ended();
+  if (status === 403) refused();
   // What is against a text, and why a store is busy, only the server knows.
   const isOwn = [400, 409, 413, 503].includes(status) && typeof detail === "string";
+  // The server names the right that is lacking.
+  const right = status === 403 && typeof detail === "string" ? /the scope `(\w+)`/.exec(detail)?.[1] : undefined;
+  if (right !== undefined) return new ApiError(status, texts.errors.lacks(texts.rights[right] ?? right));
   return new ApiError(status, isOwn ? sentence(detail) : advice(status, typeof retryAfter === "number" ? retryAfter : undefined, response.url, isChange));
 }
 
@@ -125,10 +156,32 @@ export async function failure(response: Response, isChange = false): Promise<Api
 const known = new Map<string, { etag: string; body: unknown }>();
 const MOST_KNOWN = 60;
 
+/** How often a read is sent that the server refuses for too many requests. */
+const MOST_SENT = 3;
+/** The longest wait that the server may ask for before a read is sent again, in seconds. */
+const LONGEST_HOLD = 90;
+
+/** Sends a read; again after the time that the server asks for, if it has had too many requests. All reads wait for that time, so that none is wasted. */
+async function sendRead(path: string, init: RequestInit, signal: AbortSignal | undefined): Promise<Response> {
+  for (let sent = 1; ; sent += 1) {
+    await untilFree(signal);
+    const response = await send(path, init);
+    if (!holds(response) || sent === MOST_SENT) return response;
+  }
+}
+
+/** Whether the server has had too many requests, and asks to wait for a time that is taken. */
+function holds(response: Response): boolean {
+  const seconds = Number(response.headers.get("retry-after"));
+  const isHeld = response.status === 429 && seconds > 0 && seconds <= LONGEST_HOLD;
+  if (isHeld) hold(seconds);
+  return isHeld;
+}
+
 export async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
   const cached = known.get(path);
   const headers = cached === undefined ? header() : { ...header(), "If-None-Match": cached.etag };
-  const response = await send(path, { headers, ...(signal && { signal }) });
+  const response = await sendRead(path, { headers, ...(signal && { signal }) }, signal);
   if (response.status === 304 && cached !== undefined) return cached.body as T;
   if (!response.ok) throw await failure(response);
   const body = (await response.json()) as T;
@@ -145,6 +198,8 @@ export async function change<T>(method: string, path: string, body?: Record<stri
   const headers = body === undefined ? header() : { ...header(), "Content-Type": "application/json" };
   const init = { method, headers, ...(body !== undefined && { body: JSON.stringify(body) }), ...(signal && { signal }) };
   const response = await send(path, init);
+  // A change is not sent again by itself, but the reads after it wait.
+  holds(response);
   if (!response.ok) throw await failure(response, true);
   return (await response.json()) as T;
 }

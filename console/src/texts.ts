@@ -26,9 +26,20 @@ export const texts = {
     endedOfFolder: "Your session has ended.",
     byLink: "This console shows a folder, and a link opens it. For a new link run memory-bank-mcp open in that folder again.",
     out: "You are signed out.",
+    outElsewhere: "You have signed out in another tab of this browser, so this tab is signed out, too.",
     choose: "Choose a project",
     role: (role: string) => `as ${role}`,
     again: "Use another key or code",
+  },
+
+  signingOut: {
+    heading: "Sign out, and lose what is not saved?",
+    question: "This browser keeps texts of yours that are not saved, in this tab or others. Signing out removes them:",
+    ofEntity: (name: string) => `a correction in “${name}”`,
+    more: (count: number) => `${count} more`,
+    forms: (count: number) => (count === 1 ? "what was typed into a form" : `what was typed into ${count} forms`),
+    stay: "Stay signed in",
+    signOut: "Sign out, and remove them",
   },
 
   home: {
@@ -352,6 +363,10 @@ export const texts = {
     deletedElsewhere: "This document was deleted meanwhile. Your text is kept here.",
     saveAnew: "Save it as a new document",
     toDraft: "Continue with the draft",
+    lookAtDraft: "Look at the draft",
+    readOnly: "You may only read in this project, so the text can be copied, but not changed. To change it takes the right to write: ask an owner of the project for it.",
+    readOnlyKept:
+      "You may only read in this project, so this text cannot be saved. It is kept in this browser, and can be copied. To save it takes the right to write: ask an owner of the project for it.",
     conflict: (by: string | undefined, isOwn: boolean) =>
       isOwn ? "You have changed this document elsewhere meanwhile" : `${by ?? "Somebody else"} has changed this document meanwhile`,
     backToMine: "Back to your text",
@@ -374,6 +389,9 @@ export const texts = {
     correction: (name: string) => `The correction in “${name}”`,
     open: "look at it",
     close: "Close",
+    next: (seconds: number) => `Next attempt in ${seconds} s.`,
+    trying: "Trying now…",
+    now: "Try now",
   },
 
   sessions: {
@@ -574,6 +592,8 @@ export const texts = {
 
   time: { utc: (text: string) => `${text} UTC`, inUtc: "Times in UTC", toUtc: "Times in UTC", toLocal: "Local times" },
 
+  rights: { read: "read", write: "write", admin: "administer" } as Record<string, string>,
+
   errors: {
     heading: "This did not work",
     retry: "Try again",
@@ -584,6 +604,10 @@ export const texts = {
     missing: "This does not exist, or not any more.",
     missingDocument: "This document does not exist, or not any more. The list of documents shows what there is, and the history what was deleted.",
     missingInGraph: "This entity or fact does not exist, or not any more. The graph shows what there is, and the history what was deleted.",
+    lacks: (right: string) => `This takes the right to ${right}, which you do not have. Ask an owner of the project for it; your rights may have changed since you opened the page.`,
+    held: "Many requests were made in a short time, so this page waits before the next one.",
+    heldFor: (seconds: number) => `It goes on in ${seconds} s.`,
+    comesBack: "The page loads by itself as soon as it can.",
     many: (seconds: number) => `Too many requests. Try again in ${seconds} seconds.`,
     server: "The server has failed. Try again; if it happens again, tell its operator.",
     unavailable: "The server cannot reach its database at the moment. Try again in a few seconds.",

@@ -28,6 +28,8 @@ interface FieldProps {
   name: string;
   text: string;
   isPlain: boolean;
+  /** Whether the user may only read it; a plain field then. */
+  isReadOnly: boolean;
   /** Counts how often the page has put a text into the field, which then takes the focus. */
   focused: number;
   onChange: (text: string) => void;
@@ -41,12 +43,12 @@ function takeFocus(focus: () => void): void {
   window.scrollTo({ top: 0, behavior: "instant" });
 }
 
-function PlainField({ name, text, focused, onChange }: FieldProps) {
+function PlainField({ name, text, isReadOnly, focused, onChange }: FieldProps) {
   const field = useRef<HTMLTextAreaElement>(null);
   useLayoutEffect(() => {
     if (focused > 0) takeFocus(() => field.current?.focus());
   }, [focused]);
-  return <textarea ref={field} aria-label={t.label(name)} value={text} spellcheck onInput={(event) => onChange(event.currentTarget.value)} />;
+  return <textarea ref={field} aria-label={t.label(name)} value={text} readOnly={isReadOnly} spellcheck onInput={(event) => onChange(event.currentTarget.value)} />;
 }
 
 function ColourField({ name, text, focused, onChange, onFailed }: FieldProps) {

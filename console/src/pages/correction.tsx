@@ -5,6 +5,7 @@ import * as api from "../api";
 import type { Editing } from "../drafts";
 import { askPresent, correct, type Present } from "../facts";
 import { isUnreachable, onDelivery } from "../outbox";
+import { Waiting } from "../outbox_notes";
 import { Trouble } from "../parts";
 import { texts } from "../texts";
 
@@ -137,11 +138,7 @@ export function Correction({ entity, name, observation, present, editing, onDone
       <p class="hint" id={`${id}-hint`}>
         {t.correctHint}
       </p>
-      {isWaiting && (
-        <p class="note" role="status">
-          {t.waiting}
-        </p>
-      )}
+      {isWaiting && <Waiting text={t.waiting} />}
       {error !== undefined && <Trouble error={error} />}
       <div class="actions">
         <button type="submit" class="main" disabled={busy || text.trim() === ""}>

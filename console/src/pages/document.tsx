@@ -2,9 +2,10 @@
 
 import { useCallback, useContext, useEffect, useState } from "preact/hooks";
 import * as api from "../api";
-import { draftsOf, forgetDraft } from "../drafts";
+import { forgetDraft } from "../drafts";
 import type { Heading } from "../markdown";
-import { LIVE, Markdown, MayAdminister, MayWrite, PageHeading, Shown, useLoaded } from "../parts";
+import { LIVE, Markdown, MayAdminister, MayOnlyRead, MayWrite, PageHeading, Shown, useLoaded } from "../parts";
+import { useOtherDrafts } from "../other_drafts";
 import { links } from "../router";
 import { texts } from "../texts";
 import { Time } from "../time";
@@ -42,21 +43,18 @@ function download(name: string, text: string): void {
 
 /** That this browser has texts of the document which are not saved, and the ways on. */
 function DraftNote({ found }: { found: api.DocumentView }) {
-  const [drafts, setDrafts] = useState<{ left: string[]; isOpen: boolean }>();
-  useEffect(() => {
-    void draftsOf(found.name).then(({ left, isOpen }) => {
-      setDrafts({ left: left.filter(({ draft }) => draft.text !== found.text).map(({ key }) => key), isOpen });
-    });
-  }, [found]);
+  const isReader = useContext(MayOnlyRead);
+  const drafts = useOtherDrafts(found.name);
+  const [discarded, setDiscarded] = useState<string[]>([]);
   if (drafts === undefined) return null;
-  const { left, isOpen } = drafts;
+  const left = drafts.left.filter(({ key, draft }) => draft.text !== found.text && !discarded.includes(key)).map(({ key }) => key);
   const discard = () => {
     for (const key of left) forgetDraft(key);
-    setDrafts({ left: [], isOpen });
+    setDiscarded(left);
   };
   return (
     <>
-      {isOpen && (
+      {drafts.isOpen && (
         <p class="note" role="status">
           {texts.edit.isOpen}
         </p>
@@ -65,7 +63,7 @@ function DraftNote({ found }: { found: api.DocumentView }) {
         <p class="note" role="status">
           {texts.edit.hasDraft(left.length)}{" "}
           <a class="button" href={links.edit(found.name)}>
-            {texts.edit.toDraft}
+            {isReader ? texts.edit.lookAtDraft : texts.edit.toDraft}
           </a>{" "}
           {left.length === 1 && (
             <button type="button" onClick={discard}>
@@ -95,7 +93,7 @@ function Text({ found, by, heading }: { found: api.DocumentView; by: string | un
   return (
     <>
       <RenameNote found={found} />
-      {mayWrite && <DraftNote found={found} />}
+      <DraftNote found={found} />
       <p class="facts">
         {t.changed} <Time at={found.updatedAt} near />
         {by !== undefined && ` ${t.by(by)}`}

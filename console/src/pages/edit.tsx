@@ -1,14 +1,16 @@
 // Editing a document: the text with a preview, a draft that survives a closed tab, and both changes side by side when
 // somebody else was faster. Loaded when it is opened.
 
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useContext, useEffect, useRef, useState } from "preact/hooks";
 import * as api from "../api";
-import { draftsOf, Editing, type LeftDraft } from "../drafts";
+import { Editing } from "../drafts";
 import { Conflict } from "../editor/conflict";
 import { Field, usePlain } from "../editor/field";
 import { onChanges } from "../live";
+import { useOtherDrafts } from "../other_drafts";
 import { isUnreachable, onDelivery } from "../outbox";
-import { Markdown, PageHeading, Shown, Trouble, useLoaded } from "../parts";
+import { Waiting } from "../outbox_notes";
+import { Markdown, MayOnlyRead, PageHeading, Shown, Trouble, useLoaded } from "../parts";
 import { go, links } from "../router";
 import { texts } from "../texts";
 import { Time } from "../time";
@@ -47,6 +49,7 @@ interface EditorProps {
 
 function Editor({ name, read, wanted, editing }: EditorProps) {
   const draft = editing.found;
+  const isReader = useContext(MayOnlyRead);
   const [base, setBase] = useState<Base>(draft?.base ?? read);
   const [text, setText] = useState(draft?.text ?? wanted ?? read.text);
   const [isRestored, setRestored] = useState(draft !== undefined && draft.text !== read.text);
@@ -209,6 +212,11 @@ function Editor({ name, read, wanted, editing }: EditorProps) {
   }
   return (
     <>
+      {isReader && (
+        <p class="note" role="status">
+          {text === base.text ? t.readOnly : t.readOnlyKept}
+        </p>
+      )}
       {isRestored && (
         <p class="note" role="status">
           {t.restored}{" "}
@@ -232,9 +240,11 @@ function Editor({ name, read, wanted, editing }: EditorProps) {
           {elsewhere.state === "deleted" ? (
             <>
               {t.deletedElsewhere}{" "}
-              <button type="button" disabled={busy} onClick={saveAnew}>
-                {t.saveAnew}
-              </button>
+              {!isReader && (
+                <button type="button" disabled={busy} onClick={saveAnew}>
+                  {t.saveAnew}
+                </button>
+              )}
             </>
           ) : (
             <>
@@ -251,28 +261,28 @@ function Editor({ name, read, wanted, editing }: EditorProps) {
           {t.notKept}
         </p>
       )}
-      {isWaiting && (
-        <p class="note" role="status">
-          {t.waiting}
-        </p>
-      )}
+      {isWaiting && <Waiting text={t.waiting} />}
       {error !== undefined && <Trouble error={error} retry={error.status === 409 ? undefined : () => void save()} />}
       <div class="actions">
-        <button class="main" id="save" type="button" disabled={busy || (text === base.text && base.etag !== undefined)} onClick={() => void save()}>
-          {t.save}
-        </button>
+        {!isReader && (
+          <button class="main" id="save" type="button" disabled={busy || (text === base.text && base.etag !== undefined)} onClick={() => void save()}>
+            {t.save}
+          </button>
+        )}
         <button type="button" aria-pressed={isPreview} onClick={() => setPreview(!isPreview)}>
           {t.preview}
         </button>
-        <button type="button" aria-pressed={isPlain} onClick={() => setPlain(!isPlain)}>
-          {t.plain}
-        </button>
+        {!isReader && (
+          <button type="button" aria-pressed={isPlain} onClick={() => setPlain(!isPlain)}>
+            {t.plain}
+          </button>
+        )}
         <a class="button" href={base.etag === undefined ? links.documents : links.document(name)}>
           {t.close}
         </a>
       </div>
       <div class={isPreview ? "editing with-preview" : "editing"}>
-        <Field key={name} name={name} text={text} isPlain={isPlain} focused={focused} onChange={change} onFailed={() => setPlain(true)} />
+        <Field key={name} name={name} text={text} isPlain={isPlain || isReader} isReadOnly={isReader} focused={focused} onChange={change} onFailed={() => setPlain(true)} />
         {isPreview && (
           <article class="paper" aria-label={t.preview}>
             {name.endsWith(".md") ? <Markdown text={text} name={name} /> : <pre class="source">{text}</pre>}
@@ -285,8 +295,7 @@ function Editor({ name, read, wanted, editing }: EditorProps) {
 
 /** The drafts of other editors: those that were left can be continued, open ones are only named. */
 function OtherDrafts({ editing, onContinue }: { editing: Editing; onContinue: (key: string) => void }) {
-  const [others, setOthers] = useState<{ left: LeftDraft[]; isOpen: boolean }>();
-  useEffect(() => void draftsOf(editing.name, editing.key).then(setOthers), [editing]);
+  const others = useOtherDrafts(editing.name, editing.key);
   if (others === undefined) return null;
   return (
     <>

@@ -123,7 +123,8 @@ interface ObservationProps {
   isForDraft: boolean;
   onStale: () => void;
   onChanged: (recorded: api.Recorded, note: string) => void;
-  onFailed: (error: api.ApiError) => void;
+  /** Why a change has failed; nothing when it is tried again. */
+  onFailed: (error: api.ApiError | undefined) => void;
 }
 
 function Observation({ entity, name, observation, by, former, present, isForDraft, onStale, onChanged, onFailed }: ObservationProps) {
@@ -139,6 +140,7 @@ function Observation({ entity, name, observation, by, former, present, isForDraf
   }, [isOpen]);
   const run = async (change: () => Promise<api.Recorded>, note: string) => {
     setBusy(true);
+    onFailed(undefined);
     try {
       onChanged(await change(), note);
     } catch (failure) {
@@ -335,7 +337,7 @@ function Facts({ view, changes, withEnded, onEnded, again }: FactsProps) {
                   isForDraft={!isListed(observation)}
                   onStale={again}
                   onChanged={(recorded, note) => show({ changed: { recorded, note } })}
-                  onFailed={(failure) => show({ error: failure })}
+                  onFailed={(failure) => (failure === undefined ? setError(undefined) : show({ error: failure }))}
                 />
               ))}
             </ul>

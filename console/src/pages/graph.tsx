@@ -5,6 +5,7 @@ import * as api from "../api";
 import { plainLine } from "../markdown";
 import { Marked, PageHeading, queryWords, Short, Trouble } from "../parts";
 import { go, links } from "../router";
+import { useRetry } from "../retry";
 import { texts } from "../texts";
 
 const t = texts.graph;
@@ -46,7 +47,10 @@ export function Graph({ query }: { query: string }) {
   const [text, setText] = useState(query);
   const [found, setFound] = useState<api.FoundEntities>();
   const [error, setError] = useState<api.ApiError>();
+  const [moreError, setMoreError] = useState<api.ApiError>();
   const [attempt, setAttempt] = useState(0);
+  const again = () => setAttempt((before) => before + 1);
+  useRetry(error, again);
   const asked = text.trim() === "" ? "*" : text.trim();
 
   useEffect(() => setText((before) => (before.trim() === query ? before : query)), [query]);
@@ -75,11 +79,12 @@ export function Graph({ query }: { query: string }) {
   }, [asked, attempt]);
 
   async function more(cursor: string) {
+    setMoreError(undefined);
     try {
       const page = await api.searchGraph(asked, { limit: 50, cursor });
       setFound((before) => (before?.nextCursor === cursor ? { ...page, entities: [...before.entities, ...page.entities], facts: [...before.facts, ...page.facts] } : before));
     } catch (failure) {
-      setError(failure instanceof api.ApiError ? failure : new api.ApiError(0, texts.errors.server));
+      setMoreError(failure instanceof api.ApiError ? failure : new api.ApiError(0, texts.errors.server));
     }
   }
 
@@ -94,10 +99,10 @@ export function Graph({ query }: { query: string }) {
         <label for="entities">{t.label}</label>
         <input id="entities" type="search" value={text} maxLength={1000} autocomplete="off" onInput={(event) => setText(event.currentTarget.value)} />
         <span class={found === undefined && error === undefined ? "quiet pending" : "quiet"} role="status">
-          {found === undefined ? texts.loading : t.found(found.entities.length, cursor !== undefined)}
+          {found === undefined ? (error === undefined ? texts.loading : "") : t.found(found.entities.length, cursor !== undefined)}
         </span>
       </search>
-      {error !== undefined && <Trouble error={error} retry={() => setAttempt(attempt + 1)} />}
+      {error !== undefined && <Trouble error={error} retry={again} ofPage />}
       {found !== undefined && found.entities.length > 0 && (
         <ul class="tree">
           {found.entities.map((entity) => (
@@ -106,6 +111,7 @@ export function Graph({ query }: { query: string }) {
         </ul>
       )}
       {found?.entities.length === 0 && <p class="quiet">{text.trim() === "" ? t.none : texts.search.none(text.trim())}</p>}
+      {moreError !== undefined && <Trouble error={moreError} />}
       {cursor !== undefined && (
         <button type="button" onClick={() => void more(cursor)}>
           {texts.search.more}

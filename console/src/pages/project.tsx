@@ -2,6 +2,7 @@
 
 import { useContext } from "preact/hooks";
 import { MayAdminister, MayWrite, PageHeading, Shown, useLoaded } from "../parts";
+import { loadPart } from "../retry";
 import { links, PROJECT_PARTS, type ProjectPart } from "../router";
 import { sessions, type WorkingSession } from "../sessions";
 import { texts } from "../texts";
@@ -15,7 +16,7 @@ const t = texts.project;
 
 /** The charts, which are loaded when they are opened. */
 function CallsLater() {
-  const [loaded, retry] = useLoaded(async () => (await import("./project_calls")).default, []);
+  const [loaded, retry] = useLoaded(async () => (await loadPart(() => import("./project_calls"))).default, []);
   return (
     <Shown loaded={loaded} retry={retry}>
       {(Calls) => <Calls />}

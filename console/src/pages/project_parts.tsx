@@ -75,6 +75,7 @@ export function Sure({ label, of, question, yes, run }: { label: string; of: str
   }, [isAsking]);
   const carryOut = () => {
     setBusy(true);
+    setError(undefined);
     run().then(
       () => setBusy(false),
       (failure: unknown) => {

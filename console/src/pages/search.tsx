@@ -5,6 +5,7 @@ import * as api from "../api";
 import { headingId, plainLine } from "../markdown";
 import { hasHit, Marked, PageHeading, queryWords, Short, Trouble } from "../parts";
 import { go, links } from "../router";
+import { useRetry } from "../retry";
 import { texts } from "../texts";
 
 const t = texts.search;
@@ -86,7 +87,10 @@ export function Search({ query }: { query: string }) {
   const [ended, setEnded] = useState(false);
   const [results, setResults] = useState<Results>();
   const [error, setError] = useState<api.ApiError>();
+  const [moreError, setMoreError] = useState<api.ApiError>();
   const [attempt, setAttempt] = useState(0);
+  const again = () => setAttempt((before) => before + 1);
+  useRetry(error, again);
   const field = useRef<HTMLInputElement>(null);
 
   // The address changes by a link or by going back.
@@ -132,6 +136,7 @@ export function Search({ query }: { query: string }) {
 
   async function more({ query: asked, cursor }: Results) {
     if (cursor === undefined) return;
+    setMoreError(undefined);
     try {
       const found = await api.search(asked, { includeEnded: ended, cursor });
       setResults((before) =>
@@ -140,7 +145,7 @@ export function Search({ query }: { query: string }) {
           : before,
       );
     } catch (failure) {
-      setError(failure instanceof api.ApiError ? failure : new api.ApiError(0, texts.errors.server));
+      setMoreError(failure instanceof api.ApiError ? failure : new api.ApiError(0, texts.errors.server));
     }
   }
 
@@ -169,10 +174,10 @@ export function Search({ query }: { query: string }) {
           {t.ended}
         </label>
       </search>
-      {error !== undefined && <Trouble error={error} retry={() => setAttempt(attempt + 1)} />}
+      {error !== undefined && <Trouble error={error} retry={again} ofPage />}
       <p class={results === undefined && error === undefined && text.trim() !== "" ? "quiet pending" : "quiet"} role="status">
         {results === undefined
-          ? t.start
+          ? error === undefined && t.start
           : results.lines.length === 0
             ? (isInGraph ? t.inGraphOnly : t.none)(results.query)
             : t.found(results.lines.length, results.truncated)}
@@ -196,6 +201,7 @@ export function Search({ query }: { query: string }) {
           ))}
         </ol>
       )}
+      {moreError !== undefined && <Trouble error={moreError} />}
       {results?.cursor !== undefined && (
         <button type="button" onClick={() => void more(results)}>
           {t.more}

@@ -5,7 +5,7 @@ import { ApiError, beginWithProvider, keepSession, type Project, signIn, type St
 import { move } from "../router";
 import { texts } from "../texts";
 
-export type Why = "first" | "ended" | "out";
+export type Why = "first" | "ended" | "out" | "elsewhere";
 
 interface Props {
   why: Why;
@@ -81,7 +81,7 @@ export function SignIn({ why, offered, onSignedIn }: Props) {
     }
   }
 
-  const note = why === "ended" ? (isFolder ? texts.signIn.endedOfFolder : texts.signIn.ended) : why === "out" ? texts.signIn.out : undefined;
+  const note = why === "ended" ? (isFolder ? texts.signIn.endedOfFolder : texts.signIn.ended) : why === "out" ? texts.signIn.out : why === "elsewhere" ? texts.signIn.outElsewhere : undefined;
   return (
     <main class="sign-in" id="content">
       <p class="brand">

@@ -393,8 +393,9 @@ test("errors say what to do, and a page that failed is loaded again", { skip }, 
   await page.context().setOffline(true);
   await page.getByRole("link", { name: "Documents" }).click();
   await page.getByText("The server cannot be reached.").waitFor();
-  await page.context().setOffline(false);
   await page.getByRole("button", { name: "Try again" }).click();
+  await page.getByText("The server cannot be reached.").waitFor();
+  await page.context().setOffline(false);
   await page.getByRole("link", { name: "deployment.md" }).waitFor();
 });
 

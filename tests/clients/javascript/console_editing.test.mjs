@@ -67,7 +67,9 @@ test("a draft survives a closed tab, and leaves the browser when its user signs 
   await again.getByRole("button", { name: "Discard the draft" }).click();
   assert.equal(await restored.inputValue(), PLAN);
   await restored.fill(`${PLAN}a secret\n`);
-  await again.getByRole("button", { name: "Sign out" }).click();
+  await again.getByRole("button", { name: "Sign out", exact: true }).click();
+  await again.getByRole("dialog").getByText("draft.md").waitFor();
+  await again.getByRole("button", { name: "Sign out, and remove them" }).click();
   await again.getByText("You are signed out.").waitFor();
   assert.deepEqual(await again.evaluate(() => Object.values(localStorage).filter((value) => value.includes("secret"))), []);
   assert.equal(await stored("draft.md"), PLAN);

@@ -92,7 +92,9 @@ test("what was typed into a form leaves the browser when its user signs out, and
   await page.getByLabel("Name").fill("Dora");
   assert.match(await kept(page), /Dora/);
   page = await reopened(page, "/app/");
-  await page.getByRole("button", { name: "Sign out" }).click();
+  await page.getByRole("button", { name: "Sign out", exact: true }).click();
+  await page.getByRole("dialog").getByText("what was typed into a form").waitFor();
+  await page.getByRole("button", { name: "Sign out, and remove them" }).click();
   await page.getByText("You are signed out.").waitFor();
   assert.doesNotMatch(await kept(page), /Dora/);
   await signIn(page, server.origin, alice.key, "/app/project/members");
