@@ -17,7 +17,7 @@ use memory_bank_core::graph::state::GraphState;
 use memory_bank_core::store::{Compacted, GraphStats};
 
 use super::begins::Begins;
-use super::derived::{self, DerivedFileValues, DERIVED_FILES};
+use super::derived::{self, DERIVED_FILES, DerivedFileValues};
 use super::kept;
 use super::line_seal::LineSeal;
 use super::log::{self, LOG, View};

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use memory_bank_test_postgres::{Link, MIGRATOR, DedicatedServer, SERVER, TestRedis};
+use memory_bank_test_postgres::{DedicatedServer, Link, MIGRATOR, SERVER, TestRedis};
 use serde_json::json;
 
 use super::clock::Clock;

@@ -60,7 +60,10 @@ pub(crate) struct MentionedAt {
     (status = 409, body = Problem, content_type = "application/problem+json", description = "several entities have this name"),
     (status = 429, body = Problem, content_type = "application/problem+json"),
     (status = 503, body = Problem, content_type = "application/problem+json")))]
-pub(crate) async fn list(request: RestRequest, QueryParameters(query): QueryParameters<FindMentions>) -> Response {
+pub(crate) async fn list(
+    request: RestRequest,
+    QueryParameters(query): QueryParameters<FindMentions>,
+) -> Response {
     request.answer_within(BYTES, |services| found_by(&request, query, services)).await
 }
 
