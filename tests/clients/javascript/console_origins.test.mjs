@@ -153,6 +153,7 @@ test("sessions and the history say with what a change was made, and show those o
   // A long type of a relation stays within its card.
   for (const viewport of [undefined, PHONE]) {
     const narrow = await shown(t, "/app/graph/Made", viewport && { viewport });
+    await narrow.locator(".card .tag", { hasText: "a_relation_type" }).first().waitFor();
     const [tag, card] = await narrow.evaluate(() => {
       const tag = [...document.querySelectorAll(".card .tag")].find((one) => one.textContent.startsWith("a_relation_type"));
       return [tag, tag.closest(".card")].map((one) => one.getBoundingClientRect().right);
