@@ -256,15 +256,15 @@ function Frame({ session, onSignOut }: { session: api.StoredSession; onSignOut: 
         <HeldNote />
         <OutboxNotes route={route} />
         <MayOnlyRead.Provider value={found?.rights.includes("write") === false}>
-        <MayWrite.Provider value={found?.rights.includes("write") === true}>
-          <MayAdminister.Provider value={found?.rights.includes("admin") === true}>
-            <InUtc.Provider value={inUtc}>
-              <Boundary key={route.page}>
-                <Page route={route} hasMembers={found?.hasMembers !== false} />
-              </Boundary>
-            </InUtc.Provider>
-          </MayAdminister.Provider>
-        </MayWrite.Provider>
+          <MayWrite.Provider value={found?.rights.includes("write") === true}>
+            <MayAdminister.Provider value={found?.rights.includes("admin") === true}>
+              <InUtc.Provider value={inUtc}>
+                <Boundary key={route.page}>
+                  <Page route={route} hasMembers={found?.hasMembers !== false} />
+                </Boundary>
+              </InUtc.Provider>
+            </MayAdminister.Provider>
+          </MayWrite.Provider>
         </MayOnlyRead.Provider>
       </main>
       <footer>

@@ -184,7 +184,7 @@ test("who loses the right to write while a document is edited is told so, and ke
   await field.fill("# Plan\n\nof Dora\n");
   assert.equal((await send("PATCH", "member?name=Dora", { role: "viewer" })).status, 200);
   await page.getByRole("button", { name: "Save", exact: true }).click();
-  await page.getByText("You may not change this.").waitFor();
+  await page.getByText("This takes the right to write").waitFor();
   assert.equal(await field.inputValue(), "# Plan\n\nof Dora\n");
 });
 

@@ -121,7 +121,8 @@ test("a draft is offered also if the browser ends the lock of its closed tab aft
   await withTools(server, alice.key, (call) => call("write_memory_bank_file", { filename: "late.md", content: "# Late\n" }));
   const page = await open(t, browser, server.origin);
   await plainField(page);
-  await signIn(page, server.origin, alice.key, "/app/edit/late.md");
+  await signIn(page, server.origin, alice.key, "/app/documents/late.md");
+  await page.getByRole("link", { name: "Edit" }).waitFor();
   // Two drafts that were left; the lock of one is still held, as by a tab that is being closed.
   const end = await page.evaluateHandle(([user, project]) => {
     const keyOf = (id) => `memory-bank-console-draft ${JSON.stringify([user, project, "late.md", id])}`;
