@@ -4,20 +4,20 @@
 //! whole text before it or back from a later one. Records are sealed with the user's key for the bank, so versions that came with a
 //! repository, or from another bank, are recognised as foreign.
 
-mod at;
+mod as_of;
 mod authors;
-mod bound;
-mod carried;
+mod bank_key;
 mod changes;
 mod erase;
 mod file;
+mod outside_changes;
 mod outside_renames;
-mod pages;
 mod record;
 mod seen_names;
-mod settle;
 mod thin;
 mod timeline;
+mod transferred;
+mod version_lists;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -38,19 +38,19 @@ use crate::bank::FolderBank;
 use crate::dir::BankDir;
 use crate::documents::name_on_disk;
 use crate::graph::LineSeal;
-use crate::history::at::documents_at;
+use crate::history::as_of::documents_at;
 use crate::history::changes::Writer;
 use crate::history::erase::{erase, erased_timelines, timelines_of};
 use crate::history::file::HistoryFile;
-use crate::history::pages::{all_versions, listed_of, page_of};
 use crate::history::seen_names::SeenNames;
 use crate::history::timeline::Timeline;
+use crate::history::version_lists::{all_versions, listed_of, page_of};
 use crate::journal;
 use crate::lock::blocking;
 use crate::search::{Seal, SealLocation};
-pub(crate) use bound::seal_to_read;
-pub(crate) use carried::{NewHistory, documents as documents_with_history, history_of};
+pub(crate) use bank_key::seal_to_read;
 pub(crate) use changes::{ChangeAuthor, Text, TextChange};
+pub(crate) use transferred::{NewHistory, documents as documents_with_history, history_of};
 
 /// How many days all versions are kept, if nothing else is set.
 const DEFAULT_DAYS: u32 = 365;
@@ -298,7 +298,7 @@ impl FolderHistory {
     ) -> Result<T, StoreError> {
         let key = self.settings.seal(&*self.entropy, true);
         let key = key.ok_or_else(|| StoreError::Unavailable("there is no key for the history".to_owned()))?;
-        let seal = bound::seal_for_writing(dir, &key, &*self.entropy).map_err(changes::cannot())?;
+        let seal = bank_key::seal_for_writing(dir, &key, &*self.entropy).map_err(changes::cannot())?;
         work(&Writer { dir, seal: &seal, entropy: &*self.entropy })
     }
 

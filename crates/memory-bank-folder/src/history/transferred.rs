@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::dir::BankDir;
 use crate::graph::LineSeal;
-use crate::history::bound::seal_for_writing;
+use crate::history::bank_key::seal_for_writing;
 use crate::history::changes::cannot;
 use crate::history::file::{HistoryFile, MAX_FILE_BYTES};
 use crate::history::record::{ENDING, Facts, Kind, Record, put};
