@@ -476,7 +476,7 @@ async fn the_rows_of_changes_are_the_same_in_a_copy() {
     place.import("f", &bank, &carol, Onto::Empty).await.unwrap();
     let rows = |project: &str| {
         bench.test.psql(&format!(
-            "SELECT string_agg(concat_ws('|', number, kind, change, id, entity_id, other_id, name_key), ' ' ORDER BY number)
+            "SELECT string_agg(concat_ws('|', g.number, g.kind, g.change, g.id, g.entity_id, g.other_id, g.name_key), ' ' ORDER BY g.number)
              FROM app.graph_history g JOIN projects p ON p.id = g.project_id WHERE p.slug = '{project}'"
         ))
     };
