@@ -464,7 +464,7 @@ async fn the_oldest_changes_of_the_graph_beyond_the_bound_are_left_out_and_count
 
 #[tokio::test]
 async fn the_rows_of_changes_are_the_same_in_a_copy() {
-    let (bench, place) = (Bench::new().await, Place::new());
+    let (bench, folders) = (Bench::new().await, TransferFolders::new());
     let (alice, carol) = (bench.tenant("alice", "a").await, bench.tenant("carol", "b").await);
     let bank = bench.bank();
     for value in [1, 2] {
@@ -472,8 +472,8 @@ async fn the_rows_of_changes_are_the_same_in_a_copy() {
     }
     fact(&bank, &alice, "Gone", "fact").await;
     bank.delete_entity(&alice, &EntityRef("Gone".into())).await.unwrap();
-    place.export(&bank, &alice, "f").await;
-    place.import("f", &bank, &carol, Onto::Empty).await.unwrap();
+    folders.export(&bank, &alice, "f").await;
+    folders.import("f", &bank, &carol, ExistingContentPolicy::Empty).await.unwrap();
     let rows = |project: &str| {
         bench.test.psql(&format!(
             "SELECT string_agg(concat_ws('|', g.number, g.kind, g.change, g.id, g.entity_id, g.other_id, g.name_key), ' ' ORDER BY g.number)
