@@ -5,7 +5,7 @@ use memory_bank_core::caller::Caller;
 use memory_bank_core::document::DocumentPath;
 use memory_bank_core::error::EditError;
 use memory_bank_core::history::Version;
-use memory_bank_core::store::{Bank, Drafts, UndoReport, undo};
+use memory_bank_core::store::{Bank, Drafts, Reason, UndoReport, undo};
 
 use crate::undo::{context, request, versions, write};
 use crate::{Project, path};
@@ -45,7 +45,11 @@ pub async fn an_undo_and_an_erasure_at_once_leave_one_text_and_no_erased_one(p: 
             futures::join!(undo(p.bank.as_ref(), &p.caller, &request), p.other.erase(&p.caller, &document),);
         assert!(erased.unwrap() >= 2, "{name}");
         let text = p.text(&name).await.unwrap();
-        let is_undone = takes_one_back(&undone.unwrap());
+        let undone = undone.unwrap();
+        // An erasure in the middle of the undo leaves nothing to take back, and the undo names the document.
+        let is_left = undone.left.iter().any(|left| left.reason == Reason::NoHistory);
+        let is_undone = !is_left && takes_one_back(&undone);
+        assert!(!is_left || !undone.is_written, "{undone:?}");
         assert_eq!(text, if is_undone { "one\n" } else { "one\ntwo\n" }, "{name}");
         // What follows goes on from there.
         write(&p, &p.caller, 4000 + round, &name, "three\n").await;

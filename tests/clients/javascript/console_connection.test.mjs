@@ -252,7 +252,9 @@ test("twenty pages that are opened one after the other fit into the requests of 
     await settled(page);
     await page.waitForTimeout(300);
     counts.push(`${address}: ${sent - before}`);
-    assert.ok(sent - before <= 3, `${address} took ${sent - before} requests`);
+    // The page of an entity has its facts, its history and the documents that point to it.
+    const most = address.startsWith("/app/graph/") ? 4 : 3;
+    assert.ok(sent - before <= most, `${address} took ${sent - before} requests`);
   }
   assert.deepEqual(refused, [], counts.join(", "));
 });

@@ -30,7 +30,7 @@ test("a click while a large picture still moves chooses the node that is seen th
   const { link, origin } = await openedFolder(t, project, folder);
   const page = await open(t, browser, origin, { reducedMotion: "no-preference" });
   await page.goto(link);
-  await page.getByText("A large graph").waitFor();
+  await page.getByText("A large graph").waitFor({ timeout: 120_000 });
   await page.goto(`${origin}/app/graph?view=picture`);
   await page.locator(".canvas[data-state=done]").waitFor({ timeout: 120_000 });
   const [x, y] = await middleOf(page, name);
@@ -52,11 +52,11 @@ test("a graph of 12,000 entities is shown as clusters, of which one opens and on
   const { link, origin } = await openedFolder(t, project, folder);
   const page = await open(t, browser, origin);
   await page.goto(link);
-  await page.getByText("A large graph").waitFor();
+  await page.getByText("A large graph").waitFor({ timeout: 120_000 });
   await page.goto(`${origin}/app/graph?view=picture`);
-  await page.getByText("12000 entities and 30000 relations").waitFor();
+  await page.getByText("12000 entities and 30000 relations").waitFor({ timeout: 120_000 });
   await page.getByText("The graph is too large for one picture").waitFor();
-  await page.locator(".canvas[data-state=done]").waitFor();
+  await page.locator(".canvas[data-state=done]").waitFor({ timeout: 120_000 });
   await accessible(page);
   await picture(page, "picture-clusters");
   await page.locator(".picture-side").getByRole("button").first().click();
