@@ -12,33 +12,33 @@ pub fn has_null(text: &str) -> bool {
     memchr::memchr(0, text.as_bytes()).is_some()
 }
 
-use icu_normalizer::{ComposingNormalizerBorrowed, DecomposingNormalizerBorrowed};
+use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick, is_nfd_quick, is_nfkc_quick};
 
 /// The composed form (NFC), in which `é` is one character.
 #[must_use]
 pub fn nfc(text: &str) -> Cow<'_, str> {
-    if text.is_ascii() {
+    if text.is_ascii() || is_nfc_quick(text.chars()) == IsNormalized::Yes {
         return Cow::Borrowed(text);
     }
-    ComposingNormalizerBorrowed::new_nfc().normalize(text)
+    Cow::Owned(text.nfc().collect())
 }
 
 /// The composed form in which compatible characters are one (NFKC), as a letter and the same one of full width.
 #[must_use]
 pub fn nfkc(text: &str) -> Cow<'_, str> {
-    if text.is_ascii() {
+    if text.is_ascii() || is_nfkc_quick(text.chars()) == IsNormalized::Yes {
         return Cow::Borrowed(text);
     }
-    ComposingNormalizerBorrowed::new_nfkc().normalize(text)
+    Cow::Owned(text.nfkc().collect())
 }
 
 /// The decomposed form (NFD), in which some file systems and programs keep names.
 #[must_use]
 pub fn nfd(text: &str) -> Cow<'_, str> {
-    if text.is_ascii() {
+    if text.is_ascii() || is_nfd_quick(text.chars()) == IsNormalized::Yes {
         return Cow::Borrowed(text);
     }
-    DecomposingNormalizerBorrowed::new_nfd().normalize(text)
+    Cow::Owned(text.nfd().collect())
 }
 
 /// A form that two texts share if they differ in letter case or composition only, so that a case-insensitive file
