@@ -166,7 +166,9 @@ function address(page: (typeof PAGES)[number]): string {
   return typeof of === "string" ? of : of();
 }
 
-function isTyping(target: EventTarget | null): boolean {
+/** Whether a key is typed into a field. The one with colours is in a shadow root, so that the target of its events is the host. */
+function isTyping(event: Event): boolean {
+  const target = event.composedPath()[0];
   return target instanceof HTMLElement && target.closest("input, textarea, select, [contenteditable]") !== null;
 }
 
@@ -188,10 +190,10 @@ function Frame({ session, onSignOut }: { session: api.StoredSession; onSignOut: 
       if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k") {
         event.preventDefault();
         setOpen(true);
-      } else if (event.key === "/" && !isTyping(event.target) && !event.ctrlKey && !event.metaKey && !event.altKey) {
+      } else if (event.key === "/" && !isTyping(event) && !event.ctrlKey && !event.metaKey && !event.altKey) {
         event.preventDefault();
         go(links.search());
-      } else if (event.key === "?" && !isTyping(event.target) && !event.ctrlKey && !event.metaKey && !event.altKey) {
+      } else if (event.key === "?" && !isTyping(event) && !event.ctrlKey && !event.metaKey && !event.altKey) {
         event.preventDefault();
         setListing(true);
       }

@@ -147,13 +147,19 @@ export function Shown<T>({ loaded, retry, children }: { loaded: Loaded<T>; retry
 interface TroubleProps {
   error: ApiError;
   retry?: (() => void) | undefined;
-  /** Whether the page itself has failed, which loads again when it can. The error of an action leaves when the server can be reached again. */
+  /** Whether the page itself has failed, which loads again when it can. Of an action whose reply was lost nobody knows whether it was done. */
   ofPage?: boolean;
 }
 
 export function Trouble({ error, retry, ofPage = false }: TroubleProps) {
   const isOver = useIsOver(error);
-  if (isOver && !ofPage) return null;
+  if (isOver && !ofPage) {
+    return (
+      <p class="note" role="status">
+        {texts.errors.maybeDone}
+      </p>
+    );
+  }
   return (
     <div class="trouble" role="alert">
       <p>

@@ -176,6 +176,7 @@ export const texts = {
   },
 
   blame: {
+    none: "No change of this document is recorded yet. The history begins with the next one.",
     open: "Who wrote it",
     heading: (name: string) => `Who wrote ${name}`,
     hint: "Each part with the user and the change that brought its lines.",
@@ -608,6 +609,7 @@ export const texts = {
     held: "Many requests were made in a short time, so this page waits before the next one.",
     heldFor: (seconds: number) => `It goes on in ${seconds} s.`,
     comesBack: "The page loads by itself as soon as it can.",
+    maybeDone: "The server can be reached again. What you asked for may have been done: look before you ask for it again.",
     many: (seconds: number) => `Too many requests. Try again in ${seconds} seconds.`,
     server: "The server has failed. Try again; if it happens again, tell its operator.",
     unavailable: "The server cannot reach its database at the moment. Try again in a few seconds.",

@@ -24,6 +24,14 @@ export function usePlain(): [boolean, (isPlain: boolean) => void] {
   return [isPlain, choose];
 }
 
+/** A field has line feeds only. */
+const inField = (text: string): string => text.replaceAll("\r\n", "\n");
+
+/** A text of a field, with the line ends of the former text if these are all of Windows. */
+function withEndsOf(former: string, text: string): string {
+  return former.includes("\r\n") && !/(?:^|[^\r])\n/.test(former) ? text.replaceAll("\n", "\r\n") : text;
+}
+
 interface FieldProps {
   name: string;
   text: string;
@@ -48,7 +56,7 @@ function PlainField({ name, text, isReadOnly, focused, onChange }: FieldProps) {
   useLayoutEffect(() => {
     if (focused > 0) takeFocus(() => field.current?.focus());
   }, [focused]);
-  return <textarea ref={field} aria-label={t.label(name)} value={text} readOnly={isReadOnly} spellcheck onInput={(event) => onChange(event.currentTarget.value)} />;
+  return <textarea ref={field} aria-label={t.label(name)} value={inField(text)} readOnly={isReadOnly} spellcheck onInput={(event) => onChange(withEndsOf(text, event.currentTarget.value))} />;
 }
 
 function ColourField({ name, text, focused, onChange, onFailed }: FieldProps) {
@@ -62,10 +70,10 @@ function ColourField({ name, text, focused, onChange, onFailed }: FieldProps) {
       ({ openCode }) => {
         if (isLeft || place.current === null) return;
         code.current = openCode(place.current, {
-          text: calls.current.text,
+          text: inField(calls.current.text),
           label: t.label(name),
           isMarkdown: name.endsWith(".md"),
-          onChange: (next) => calls.current.onChange(next),
+          onChange: (next) => calls.current.onChange(withEndsOf(calls.current.text, next)),
         });
         if (focused > 0) takeFocus(() => code.current?.focus());
       },
@@ -80,7 +88,7 @@ function ColourField({ name, text, focused, onChange, onFailed }: FieldProps) {
   // What the user types is not given back to the field: it could be older than what was typed since.
   useEffect(() => {
     if (focused === 0) return;
-    code.current?.set(calls.current.text);
+    code.current?.set(inField(calls.current.text));
     takeFocus(() => code.current?.focus());
   }, [focused]);
   return <div class="code" ref={place} />;

@@ -96,6 +96,9 @@ export function Blame({ name }: { name: string }) {
       <Crumbs name={name} />
       <PageHeading text={b.heading(name.split("/").at(-1) ?? name)} />
       <p class="hint">{b.hint}</p>
+      {loaded.state === "failed" && loaded.error.status === 404 ? (
+        <p class="note">{b.none}</p>
+      ) : (
       <Shown loaded={loaded} retry={retry}>
         {(page) => (
           <>
@@ -114,6 +117,7 @@ export function Blame({ name }: { name: string }) {
           </>
         )}
       </Shown>
+      )}
     </>
   );
 }
