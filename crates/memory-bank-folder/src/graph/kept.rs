@@ -18,7 +18,7 @@ use super::line_seal::{LineSeal, SEAL_BYTES};
 use super::log::{LOG, bytes as log_bytes, write_durably};
 use super::marks::Mark;
 use super::pieces::{
-    MAX_SEGMENT_BYTES, Piece, imported_name, pieces, record, segment_name, segment_text, segments,
+    MAX_SEGMENT_BYTES, Piece, imported_name, pieces, record, segment_names, segment_text, segments,
 };
 use super::replay::{Replayed, replay};
 use crate::dir::BankDir;
@@ -101,7 +101,7 @@ pub(super) fn keep_log(
     seal: Option<&LineSeal>,
     log: Option<&[u8]>,
 ) -> Result<Begins, StoreError> {
-    let Replayed { before_log, last, .. } = replay(dir, seal, &mut |_| ())?;
+    let Replayed { before_log, last, in_log, .. } = replay(dir, seal, &mut |_| ())?;
     let own = pieces(dir, seal)?.own;
     let segments = own.iter().filter_map(Piece::name).map(str::to_owned).collect();
     let mut begins = Begins { number: last, segments, is_state: true };
@@ -110,17 +110,34 @@ pub(super) fn keep_log(
         tracing::warn!(bytes = log.len(), "the graph log is too long to be kept; its history ends here");
         return Ok(begins);
     }
-    let name = segment_name(before_log);
+    // Without a change in it the next one continues the segment before.
+    if in_log == 0 {
+        return Ok(begins);
+    }
+    let text = without_marks(log);
+    let name = free_name(dir, before_log, &text)?;
     // Some file systems of Windows replace no file that is open.
     dir.open_history(&name, true)
         .map(drop)
-        .and_then(|()| dir.replace_history(&name, &without_marks(log)))
+        .and_then(|()| dir.replace_history(&name, &text))
         .and_then(|()| dir.sync_history())
         .map_err(StoreError::io("cannot write the history"))?;
     if !begins.segments.contains(&name) {
         begins.segments.push(name);
     }
     Ok(begins)
+}
+
+/// The name of the segment that gets this text. No other segment is replaced, but for one that a compaction left which did not replace the
+/// log: the log begins with it.
+fn free_name(dir: &BankDir, number: i64, text: &[u8]) -> Result<String, StoreError> {
+    let known: HashSet<String> = segments(dir)?.into_iter().map(|(_, name, _)| name).collect();
+    for name in segment_names(number) {
+        if !known.contains(&name) || text.starts_with(&segment_text(dir, &name)?) {
+            return Ok(name);
+        }
+    }
+    Err(StoreError::Unavailable("the history has too many segments with the same number".to_owned()))
 }
 
 /// A log without lines about erased changes, which only segments have: a repository planted them.

@@ -51,6 +51,11 @@ impl Mark {
             })
     }
 
+    /// The largest number that it names.
+    pub(super) fn last(&self) -> i64 {
+        self.numbers.last().copied().unwrap_or(self.number)
+    }
+
     fn write(
         number: i64,
         numbers: Vec<i64>,

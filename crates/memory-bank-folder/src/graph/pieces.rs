@@ -26,6 +26,9 @@ const RECORD: &str = "graph-log.json";
 const RECORD_BYTES: u64 = 4096;
 /// The most files of the history that are looked at.
 const MAX_FILES: usize = 100_000;
+/// The largest number that a file or a line without a seal can give a change, and the most bytes of all segments without one: what a
+/// repository brings leaves room for the own changes.
+pub(super) const BROUGHT_NUMBER: i64 = limits::GRAPH_OWN_NUMBER / 4;
 /// The longest log that a compaction keeps as a segment, and the most bytes of all segments.
 pub(super) const MAX_SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
 
@@ -52,12 +55,14 @@ pub(super) struct Piece {
     /// Whether a transfer wrote it: its lines have numbers, and its authors are as the source named them. No line of a log, which
     /// anybody can write, is read so.
     pub(super) is_imported: bool,
+    /// Whether a seal shows that it is of this graph.
+    pub(super) is_named: bool,
 }
 
 impl Piece {
     fn of_segment(number: i64, name: &str) -> Self {
         let is_imported = name.strip_suffix(SEGMENT).is_some_and(|stem| stem.ends_with(IMPORTED));
-        Self { name: Some(name.to_owned()), number: Some(number), is_imported }
+        Self { name: Some(name.to_owned()), number: Some(number), is_imported, is_named: false }
     }
 
     /// The same without a number.
@@ -96,7 +101,7 @@ pub(super) struct Pieces {
 pub(super) fn pieces(dir: &BankDir, seal: Option<&LineSeal>) -> Result<Pieces, StoreError> {
     let cannot = || StoreError::io("cannot read the history");
     let files = segments(dir)?;
-    let log = Piece { name: None, number: None, is_imported: false };
+    let log = Piece { name: None, number: None, is_imported: false, is_named: false };
     let begins_in = |piece: &Piece| match seal {
         Some(seal) => begins_of(&mut piece.open(dir)?, seal),
         None => Ok(None),
@@ -120,15 +125,21 @@ pub(super) fn pieces(dir: &BankDir, seal: Option<&LineSeal>) -> Result<Pieces, S
         (known, begins) = (Some(found.segments), None);
     }
     let mut pieces = Pieces::default();
-    for (number, name, _) in files {
-        let piece = Piece::of_segment(number, &name);
+    let mut room = BROUGHT_NUMBER;
+    for (number, name, bytes) in files {
+        let is_named = known.as_ref().map(|known| known.contains(&name));
+        let piece = Piece { is_named: is_named == Some(true), ..Piece::of_segment(number, &name) };
         // A compaction that was killed left the segment and the log.
         let is_copy = piece.open(dir).and_then(|segment| log_begins_with(dir, segment));
         if is_copy.map_err(cannot())? {
             continue;
         }
-        let is_own = known.as_ref().is_none_or(|known| known.contains(&name));
-        if is_own && (0..=limits::GRAPH_OWN_NUMBER).contains(&number) {
+        // A line has more bytes than it makes changes. So no segment without a seal leads to numbers that own changes have no room after.
+        let most = if piece.is_named { limits::GRAPH_OWN_NUMBER } else { BROUGHT_NUMBER };
+        let weight = i64::try_from(bytes.min(MAX_SEGMENT_BYTES)).unwrap_or(i64::MAX);
+        let has_room = (0..=most).contains(&number) && (piece.is_named || weight <= room);
+        if has_room && is_named.unwrap_or(true) {
+            room -= if piece.is_named { 0 } else { weight };
             pieces.own.push(piece);
         } else {
             pieces.planted.push(piece);
@@ -137,17 +148,31 @@ pub(super) fn pieces(dir: &BankDir, seal: Option<&LineSeal>) -> Result<Pieces, S
     let is_at_start = |begins: &&Begins| begins.is_state;
     let number = match begins.as_ref().filter(is_at_start) {
         Some(begins) => Some(begins.number),
-        None => recorded(dir).map_err(StoreError::io(format!("cannot read `{LOG}`")))?,
+        None => {
+            let number = recorded(dir).map_err(StoreError::io(format!("cannot read `{LOG}`")))?;
+            number.filter(|number| (0..=BROUGHT_NUMBER).contains(number))
+        }
     };
-    let number = number.filter(|number| (0..=limits::GRAPH_OWN_NUMBER).contains(number));
     pieces.own.push(Piece { number, ..log });
     pieces.begins = begins;
     Ok(pieces)
 }
 
-/// The name of a segment by the number of the last change before it.
-pub(super) fn segment_name(number: i64) -> String {
-    format!("graph-{number:015}{SEGMENT}")
+/// The names that a segment can have by the number of the last change before it, the usual one first.
+pub(super) fn segment_names(number: i64) -> impl Iterator<Item = String> {
+    let others = (2..=MAX_FILES).map(move |copy| format!("graph-{number:015}.{copy}{SEGMENT}"));
+    std::iter::once(format!("graph-{number:015}{SEGMENT}")).chain(others)
+}
+
+/// The number in the name of a segment, and its place among those with the same one.
+fn order_of(name: &str) -> Option<(i64, usize)> {
+    let stem = name.strip_prefix("graph-")?.strip_suffix(SEGMENT)?;
+    let (number, place) = match stem.split_once('.') {
+        None => (stem, 1),
+        Some((number, "imported")) => (number, 0),
+        Some((number, copy)) => (number, copy.parse().ok().filter(|copy| *copy > 1)?),
+    };
+    Some((number.parse().ok()?, place))
 }
 
 /// The name of a segment that a transfer writes, by the number of the last change before it.
@@ -158,16 +183,10 @@ pub(super) fn imported_name(number: i64) -> String {
 /// The segments of a bank, oldest first: the number of the last change before each, its name, its bytes.
 pub(super) fn segments(dir: &BankDir) -> Result<Vec<(i64, String, u64)>, StoreError> {
     let files = dir.history_files(MAX_FILES, SEGMENT).map_err(StoreError::io("cannot read the history"))?;
-    let mut segments: Vec<(i64, String, u64)> = files
-        .into_iter()
-        .filter_map(|(name, bytes)| {
-            let stem = name.strip_prefix("graph-")?.strip_suffix(SEGMENT)?;
-            let number = stem.strip_suffix(IMPORTED).unwrap_or(stem).parse().ok()?;
-            Some((number, name, bytes))
-        })
-        .collect();
+    let found = files.into_iter().filter_map(|(name, bytes)| Some((order_of(&name)?, name, bytes)));
+    let mut segments: Vec<((i64, usize), String, u64)> = found.collect();
     segments.sort_unstable();
-    Ok(segments)
+    Ok(segments.into_iter().map(|((number, _), name, bytes)| (number, name, bytes)).collect())
 }
 
 /// The text of a segment.

@@ -21,7 +21,7 @@ use super::begins::begins_of;
 use super::line_seal::{LineSeal, Order};
 use super::log::{LOG, next_line};
 use super::marks::Mark;
-use super::pieces::{Piece, Pieces, pieces};
+use super::pieces::{BROUGHT_NUMBER, Piece, Pieces, pieces};
 use crate::dir::BankDir;
 
 /// What a replay led to.
@@ -33,6 +33,8 @@ pub(super) struct Replayed {
     pub(super) before_log: i64,
     /// The number of the last change.
     pub(super) last: i64,
+    /// How many changes the log has, with those before its own events that no segment has.
+    pub(super) in_log: u64,
 }
 
 /// The first number of changes for which there is no room before the next piece: somebody put lines into a segment. There are so many
@@ -48,13 +50,14 @@ pub(super) fn replay(
 ) -> Result<Replayed, StoreError> {
     let cannot = || StoreError::io(format!("cannot read `{LOG}`"));
     let mut replay = Replay::new(seal, visit);
-    let mut before_log = 0;
+    let (mut before_log, mut visited) = (0, 0);
     let pieces = pieces(dir, seal)?;
     for (place, piece) in pieces.own.iter().enumerate() {
-        replay.place = place;
+        (replay.place, visited) = (place, replay.visited);
         before_log = replay.piece(dir, piece, ends(&pieces, place), false).map_err(cannot())?;
     }
-    Ok(Replayed { last: replay.number, state: replay.state, before_log })
+    let in_log = replay.visited - visited;
+    Ok(Replayed { last: replay.number, state: replay.state, before_log, in_log })
 }
 
 /// The number of the last change before the piece after this one, if it is known.
@@ -136,6 +139,8 @@ pub(super) struct Replay<'v> {
     most: i64,
     place: usize,
     beyond: i64,
+    /// How many changes were visited.
+    visited: u64,
     /// Whether the segment was planted.
     is_planted: bool,
     /// The numbers of the changes of the next line, where others were erased.
@@ -163,6 +168,7 @@ impl<'v> Replay<'v> {
             most: limits::GRAPH_OWN_NUMBER,
             place: 0,
             beyond: 0,
+            visited: 0,
             is_planted: false,
             given: VecDeque::new(),
             erased: HashSet::new(),
@@ -236,7 +242,7 @@ impl<'v> Replay<'v> {
             let Line::Event(event) = read else {
                 // An erasure leaves marks in segments only.
                 if let Some(mark) = Mark::read(&line).filter(|_| piece.name().is_some() && !self.is_planted) {
-                    self.mark(mark, is_base);
+                    self.mark(mark, is_base, piece.is_named);
                 }
                 continue;
             };
@@ -249,7 +255,7 @@ impl<'v> Replay<'v> {
             self.has_ever_own |= is_own;
             let by = self.author_of(&line, is_own);
             if piece.is_imported {
-                self.apply_imported(event, &by);
+                self.apply_imported(event, &by, is_own);
             } else {
                 // A transfer alone numbers its lines.
                 let facts = Signature { key: None, number: None, ..by.facts };
@@ -283,8 +289,9 @@ impl<'v> Replay<'v> {
         if self.has_own && !self.is_planted { Origin::Outside } else { Origin::Foreign }
     }
 
-    fn mark(&mut self, mark: Mark, is_base: bool) {
-        let follows = mark.follows(self.number);
+    fn mark(&mut self, mark: Mark, is_base: bool, is_named: bool) {
+        let most = if is_named { self.most } else { self.most.min(BROUGHT_NUMBER) };
+        let follows = mark.follows(self.number) && mark.last() <= most;
         self.erased.extend(mark.entities);
         if !is_base && follows {
             (self.number, self.given) = (mark.number, mark.numbers.into());
@@ -354,7 +361,7 @@ impl<'v> Replay<'v> {
     }
 
     /// A line that a transfer wrote is the change of one item, with its own number.
-    fn apply_imported(&mut self, event: Event, by: &Author) {
+    fn apply_imported(&mut self, event: Event, by: &Author, is_own: bool) {
         if let Event::EntityDelete { entity_id, .. } = &event
             && let Some(entity) = self.state.entity(entity_id)
         {
@@ -372,7 +379,8 @@ impl<'v> Replay<'v> {
         let ts = event.time().to_owned();
         self.state.apply(event);
         let is = self.state.item(&id);
-        if number > self.number && number <= self.most {
+        let most = if is_own { self.most } else { self.most.min(BROUGHT_NUMBER) };
+        if number > self.number && number <= most {
             self.number = number - 1;
         }
         self.note_named(was, is, names, &ts, by);
@@ -405,6 +413,7 @@ impl<'v> Replay<'v> {
         other = now.1.or(other).or_else(|| gone(item.and_then(GraphItem::other_id)));
         let Some(id) = was.as_ref().or(is.as_ref()).map(|item| item.id().to_owned()) else { return };
         let number = self.next();
+        self.visited += 1;
         let change = match (&was, &is) {
             (None, _) => ItemChange::Created,
             (_, None) => ItemChange::Deleted,
