@@ -23,6 +23,7 @@ use memory_bank_core::store::{
     GraphRule, GraphSize, GraphThen,
 };
 
+use super::ending::with_ending;
 use super::folder_graph::{FolderGraph, KeptHistory};
 use super::line_seal::LineSeal;
 use super::log::{LOG, View};
@@ -217,6 +218,11 @@ fn erase_from(
     let place = (piece.number.unwrap_or_default(), is_first);
     let Some(kept) = without_lines((&text, seal), place, id, &|event| mentions(event, id))? else {
         return Ok(());
+    };
+    let kept = match (seal, &piece.ending) {
+        (Some(seal), Some(ending)) => with_ending(seal, name, &kept, (ending.last, ending.is_mixed))
+            .map_err(|error| StoreError::Unavailable(error.to_string()))?,
+        _ => kept,
     };
     dir.replace_history(name, &kept).map_err(StoreError::io("cannot erase a part of the history"))
 }

@@ -9,8 +9,9 @@ use memory_bank_core::graph::state::GraphState;
 use memory_bank_core::limits;
 use serde::{Deserialize, Serialize};
 
+use super::items::end_of_snapshot;
 use super::line_seal::LineSeal;
-use super::replay::{Author, Replay, end_of_snapshot};
+use super::replay::{Author, Replay};
 
 /// A line in the place of erased changes.
 #[derive(Debug, Serialize, Deserialize)]

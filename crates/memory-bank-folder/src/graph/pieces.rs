@@ -1,8 +1,8 @@
 //! The pieces of the graph's history: segments, oldest first, and the log. What a compaction drops becomes a segment; a record beside
 //! them has the number at which the compacted log begins, so that a list of the newest changes reads the log alone.
 //!
-//! The first sealed line of a log names the segments before it, and the number at which it begins. Any other segment was planted, by a
-//! repository: it is no part of the history of this graph, and takes no number of it.
+//! The last line of a segment shows that it is one of this graph; of segments of an earlier program, the first sealed line of a log names
+//! them. Any other segment was planted, by a repository: it is no part of the history of this graph, and takes no number of it.
 
 use std::io::{self, BufRead, BufReader, Read as _};
 
@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::begins::{Begins, begins_of};
+use super::ending::{Ending, ending_of};
 use super::line_seal::LineSeal;
 use super::log::LOG;
 use crate::dir::BankDir;
@@ -57,12 +58,28 @@ pub(super) struct Piece {
     pub(super) is_imported: bool,
     /// Whether a seal shows that it is of this graph.
     pub(super) is_named: bool,
+    /// Its last line, if its seal shows that it is the segment with this content.
+    pub(super) ending: Option<Ending>,
+    /// How many of its bytes are read.
+    bytes: u64,
 }
 
 impl Piece {
     fn of_segment(number: i64, name: &str) -> Self {
         let is_imported = name.strip_suffix(SEGMENT).is_some_and(|stem| stem.ends_with(IMPORTED));
-        Self { name: Some(name.to_owned()), number: Some(number), is_imported, is_named: false }
+        let (name, bytes) = (Some(name.to_owned()), MAX_SEGMENT_BYTES);
+        Self { name, number: Some(number), is_imported, is_named: false, ending: None, bytes }
+    }
+
+    /// A segment with what its last line states.
+    fn of_file(dir: &BankDir, number: i64, name: &str, seal: Option<&LineSeal>) -> io::Result<Self> {
+        let mut piece = Self::of_segment(number, name);
+        if let Some((ending, is_certain)) = ending_of(dir, name, seal)? {
+            piece.bytes = ending.bytes.min(MAX_SEGMENT_BYTES);
+            piece.ending = Some(ending).filter(|_| is_certain);
+            piece.is_named = is_certain;
+        }
+        Ok(piece)
     }
 
     /// The same without a number.
@@ -79,9 +96,7 @@ impl Piece {
     pub(super) fn open(&self, dir: &BankDir) -> io::Result<Lines> {
         match &self.name {
             None => open_log(dir),
-            Some(name) => {
-                Ok(Box::new(BufReader::new(dir.open_history(name, false)?.take(MAX_SEGMENT_BYTES))))
-            }
+            Some(name) => Ok(Box::new(BufReader::new(dir.open_history(name, false)?.take(self.bytes)))),
         }
     }
 }
@@ -91,59 +106,87 @@ impl Piece {
 pub(super) struct Pieces {
     /// Those of this graph, oldest first; the last one is the log.
     pub(super) own: Vec<Piece>,
-    /// The segments that no sealed line names.
+    /// The segments that no seal shows to be of this graph.
     pub(super) planted: Vec<Piece>,
     /// What the first sealed line of the log states.
     pub(super) begins: Option<Begins>,
+    /// Whether a piece follows another one than the one before it, as git or a backup brought an older log back: then no piece can be read
+    /// by itself.
+    pub(super) are_mixed: bool,
+    /// Whether the log does so.
+    pub(super) is_log_mixed: bool,
 }
 
 /// Without a sealed line that names segments, all are of this graph: a repository brought it, or an earlier program wrote it.
 pub(super) fn pieces(dir: &BankDir, seal: Option<&LineSeal>) -> Result<Pieces, StoreError> {
     let cannot = || StoreError::io("cannot read the history");
     let files = segments(dir)?;
-    let log = Piece { name: None, number: None, is_imported: false, is_named: false };
+    let bytes = limits::GRAPH_LOG_BYTES;
+    let log = Piece { name: None, number: None, is_imported: false, is_named: false, ending: None, bytes };
+    let mut found = Vec::new();
+    for (number, name, bytes) in &files {
+        found.push((Piece::of_file(dir, *number, name, seal).map_err(cannot())?, *number, *bytes));
+    }
     let begins_in = |piece: &Piece| match seal {
         Some(seal) => begins_of(&mut piece.open(dir)?, seal),
         None => Ok(None),
     };
     let mut begins = begins_in(&log).map_err(StoreError::io(format!("cannot read `{LOG}`")))?;
-    let mut known = begins.as_ref().map(|begins| begins.segments.clone());
+    let log_begins = begins.clone();
+    let mut known = begins.as_ref().map(Begins::named);
     // An own segment is newer if another program, or a restored backup, replaced the log: it names those before it.
     let mut reached = begins.as_ref().map_or(0, |begins| begins.number);
-    for (number, name, _) in &files {
+    for (piece, number, _) in &found {
         if *number < reached {
             continue;
         }
-        let found = begins_in(&Piece::of_segment(*number, name)).map_err(cannot())?;
-        let Some(mut found) = found.filter(|found| found.number >= *number.max(&reached)) else { continue };
-        let is_copy = log_begins_with(dir, Piece::of_segment(*number, name).open(dir).map_err(cannot())?);
+        let found = begins_in(piece).map_err(cannot())?;
+        let Some(found) = found.filter(|found| found.number >= *number.max(&reached)) else { continue };
+        let is_copy = log_begins_with(dir, piece.open(dir).map_err(cannot())?);
         if is_copy.map_err(cannot())? {
             continue;
         }
         reached = found.number;
-        found.segments.push(name.clone());
-        (known, begins) = (Some(found.segments), None);
+        let mut names = found.named();
+        names.extend(piece.name.clone().filter(|_| !found.have_endings));
+        (known, begins) = (Some(names), None);
     }
     let mut pieces = Pieces::default();
+    if found.iter().any(|(piece, ..)| piece.is_named) {
+        known.get_or_insert_default();
+    }
     let mut room = BROUGHT_NUMBER;
-    for (number, name, bytes) in files {
-        let is_named = known.as_ref().map(|known| known.contains(&name));
-        let piece = Piece { is_named: is_named == Some(true), ..Piece::of_segment(number, &name) };
-        // A compaction that was killed left the segment and the log.
-        let is_copy = piece.open(dir).and_then(|segment| log_begins_with(dir, segment));
-        if is_copy.map_err(cannot())? {
+    let is_copy = |piece: &Piece| piece.open(dir).and_then(|segment| log_begins_with(dir, segment));
+    for (mut piece, number, bytes) in found {
+        let is_listed = |known: &Vec<String>| piece.name.as_ref().is_some_and(|name| known.contains(name));
+        piece.is_named |= known.as_ref().is_some_and(is_listed);
+        if !piece.is_named && is_copy(&piece).map_err(cannot())? {
             continue;
         }
         // A line has more bytes than it makes changes. So no segment without a seal leads to numbers that own changes have no room after.
         let most = if piece.is_named { limits::GRAPH_OWN_NUMBER } else { BROUGHT_NUMBER };
         let weight = i64::try_from(bytes.min(MAX_SEGMENT_BYTES)).unwrap_or(i64::MAX);
         let has_room = (0..=most).contains(&number) && (piece.is_named || weight <= room);
-        if has_room && is_named.unwrap_or(true) {
+        if has_room && (piece.is_named || known.is_none()) {
             room -= if piece.is_named { 0 } else { weight };
             pieces.own.push(piece);
         } else {
             pieces.planted.push(piece);
         }
+    }
+    // A compaction that was killed left the segment and the log.
+    while let Some(last) = pieces.own.last()
+        && is_copy(last).map_err(cannot())?
+    {
+        pieces.own.pop();
+    }
+    let mut reached = 0;
+    for piece in &pieces.own {
+        let number = piece.number.unwrap_or_default();
+        let is_mixed = piece.ending.as_ref().is_some_and(|ending| ending.is_mixed);
+        pieces.are_mixed |= number < reached || is_mixed;
+        let last = piece.ending.as_ref().and_then(|ending| ending.last);
+        reached = reached.max(last.unwrap_or(number));
     }
     let is_at_start = |begins: &&Begins| begins.is_state;
     let number = match begins.as_ref().filter(is_at_start) {
@@ -153,6 +196,10 @@ pub(super) fn pieces(dir: &BankDir, seal: Option<&LineSeal>) -> Result<Pieces, S
             number.filter(|number| (0..=BROUGHT_NUMBER).contains(number))
         }
     };
+    let number_of_log = number.or(log_begins.map(|begins| begins.number));
+    pieces.is_log_mixed = number_of_log.is_some_and(|number| number < reached);
+    pieces.are_mixed |= pieces.is_log_mixed;
+    let number = number.filter(|number| *number >= reached);
     pieces.own.push(Piece { number, ..log });
     pieces.begins = begins;
     Ok(pieces)
@@ -189,11 +236,11 @@ pub(super) fn segments(dir: &BankDir) -> Result<Vec<(i64, String, u64)>, StoreEr
     Ok(segments.into_iter().map(|((number, _), name, bytes)| (number, name, bytes)).collect())
 }
 
-/// The text of a segment.
+/// The text of a segment, without the line that shows that it is one.
 pub(super) fn segment_text(dir: &BankDir, name: &str) -> Result<Vec<u8>, StoreError> {
     let read = || {
         let mut bytes = Vec::new();
-        dir.open_history(name, false)?.take(MAX_SEGMENT_BYTES).read_to_end(&mut bytes)?;
+        Piece::of_file(dir, 0, name, None)?.open(dir)?.read_to_end(&mut bytes)?;
         Ok(bytes)
     };
     read().map_err(StoreError::io("cannot read the history"))

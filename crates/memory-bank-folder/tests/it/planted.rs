@@ -332,3 +332,157 @@ async fn a_compaction_takes_another_name_where_a_segment_has_the_usual_one() {
     let now = own_changes(&kept, "later").await;
     assert_eq!((&now[1..], now[0].number), (&own[..], 4));
 }
+
+/// A bank whose four own changes are in two segments and the log, and the entity's id.
+async fn four_changes() -> (Kept, String) {
+    let (kept, id) = three_changes().await;
+    kept.bank.compact(&caller()).await.unwrap();
+    observe(&kept.bank, "good three").await;
+    (kept, id)
+}
+
+fn log_of(kept: &Kept) -> std::path::PathBuf {
+    kept.root.path().join("memory-bank/graph/graph.jsonl")
+}
+
+#[tokio::test]
+async fn a_file_in_the_place_of_an_own_segment_is_foreign_whatever_end_it_has() {
+    for number in [0, 2] {
+        for with_end in [false, true] {
+            let case = format!("{number} {with_end}");
+            let (kept, id) = four_changes().await;
+            let own = own_changes(&kept, &case).await;
+            assert_eq!(own.len(), 4, "{case}");
+            let name = format!("graph-{number:015}.jsonl");
+            let path = kept.root.path().join("memory-bank/.mbmcp/history").join(&name);
+            let was = std::fs::read_to_string(&path).unwrap();
+            plant(&kept, &name, &id);
+            let mut text = std::fs::read_to_string(&path).unwrap();
+            if with_end {
+                // As long as the own one, with the line that shows it to be one.
+                let (before, end) = was.trim_end().rsplit_once('\n').unwrap();
+                assert!(end.contains("segment_written"), "{case}");
+                text = format!("{text}{}\n{end}\n", " ".repeat(before.len() - text.len()));
+                assert_eq!(text.len(), was.len(), "{case}");
+                std::fs::write(&path, text).unwrap();
+            }
+            for round in 0..2 {
+                let now = own_changes(&kept, &case).await;
+                assert!(now.iter().all(|change| own.contains(change)), "{case} {round}: {now:?}");
+                let all = listed(&open(kept.root.path(), "state"), 50).await;
+                let evil = |was: &EntitySnapshot| was.observations().iter().any(|fact| fact.text == "evil");
+                for (change, (was, origin)) in all.iter().zip(snapshots(&kept.bank, &all).await) {
+                    assert!(!evil(&was) || origin == Origin::Foreign, "{case} {round}: {change:?}");
+                }
+                assert_eq!(
+                    all.iter().filter(|change| change.origin == Origin::Foreign).count(),
+                    4,
+                    "{case} {round}: {all:?}"
+                );
+                kept.bank.compact(&caller()).await.unwrap();
+            }
+            // The own one returns.
+            std::fs::write(&path, was).unwrap();
+            assert_eq!(own_changes(&kept, &case).await, own, "{case}");
+        }
+    }
+}
+
+/// What an undo of the user's changes of these facts takes back.
+async fn undone(kept: &Kept) -> usize {
+    let request = UndoRequest { by: Some("alice".into()), dry_run: true, ..UndoRequest::default() };
+    undo(&kept.bank, &caller(), &request).await.unwrap().undone_items.len()
+}
+
+#[tokio::test]
+async fn own_changes_after_a_log_that_was_removed_or_replaced_by_an_older_one_are_own_and_listed_once() {
+    for older in ["gone", "empty", "before the first compaction", "after the first compaction", "of others"] {
+        let kept = kept();
+        create(&kept.bank).await;
+        observe(&kept.bank, "good one").await;
+        let first = std::fs::read(log_of(&kept)).unwrap();
+        kept.bank.compact(&caller()).await.unwrap();
+        observe(&kept.bank, "good two").await;
+        let second = std::fs::read(log_of(&kept)).unwrap();
+        kept.bank.compact(&caller()).await.unwrap();
+        observe(&kept.bank, "good three").await;
+        let last = std::fs::read(log_of(&kept)).unwrap();
+        let others = r#"{"type":"entity_upsert","ts":"2026-11-01T00:00:00Z","entity":{"id":"ent_AAAAAAAAAAAA","name":"New","entityType":"thing","createdAt":"2026-11-01T00:00:00Z","updatedAt":"2026-11-01T00:00:00Z"}}"#;
+        match older {
+            "gone" => std::fs::remove_file(log_of(&kept)).unwrap(),
+            "empty" => std::fs::write(log_of(&kept), "").unwrap(),
+            "of others" => std::fs::write(log_of(&kept), format!("{MARKER}\n{others}\n")).unwrap(),
+            "before the first compaction" => std::fs::write(log_of(&kept), &first).unwrap(),
+            _ => std::fs::write(log_of(&kept), &second).unwrap(),
+        }
+        let is_empty = ["gone", "empty"].contains(&older);
+        if is_empty {
+            create(&kept.bank).await;
+        }
+        let before = undone(&kept).await;
+        for text in ["later one", "later two"] {
+            observe(&open(kept.root.path(), "state"), text).await;
+        }
+        let written = |all: &[GraphChange]| {
+            all.iter().filter(|change| format!("{:?}", change.after).contains("later")).count()
+        };
+        let now = all_of_project(&kept, older).await;
+        let own: Vec<GraphChange> = now.iter().filter(|change| is_own(change)).cloned().collect();
+        assert_eq!((written(&own), written(&now)), (2, 2), "{older}: {now:?}");
+        assert_eq!(own[0].author.as_deref(), Some("alice"), "{older}");
+        assert!(
+            now.iter().all(|change| change.origin != Origin::Foreign || older == "of others"),
+            "{older}: {now:?}"
+        );
+        assert_eq!(undone(&kept).await, before + 2, "{older}: {now:?}");
+        open(kept.root.path(), "state").compact(&caller()).await.unwrap();
+        assert_eq!(all_of_project(&kept, older).await, now, "{older}: a compaction changes nothing");
+        observe(&open(kept.root.path(), "state"), "later three").await;
+        assert_eq!(all_of_project(&kept, older).await[1..], now, "{older}");
+        open(kept.root.path(), "state").compact(&caller()).await.unwrap();
+        // The newest log returns.
+        std::fs::write(log_of(&kept), &last).unwrap();
+        let back = all_of_project(&kept, older).await;
+        let own_back = back.iter().filter(|change| is_own(change)).count();
+        assert!(
+            back.iter().filter(|change| written(&[(*change).clone()]) == 1).all(is_own),
+            "{older}: {back:?}"
+        );
+        assert!(own_back > own.len(), "{older}: {back:?}");
+        assert!(
+            back.iter().all(|change| change.origin != Origin::Foreign || older == "of others"),
+            "{older}"
+        );
+        for text in ["last one", "last two"] {
+            observe(&open(kept.root.path(), "state"), text).await;
+            let now = all_of_project(&kept, older).await;
+            assert!(is_own(&now[0]), "{older}: {now:?}");
+            open(kept.root.path(), "state").compact(&caller()).await.unwrap();
+            assert_eq!(all_of_project(&kept, older).await, now, "{older}: a compaction changes nothing");
+        }
+    }
+}
+
+/// All changes, newest first; pages of several sizes have the same ones.
+async fn all_of_project(kept: &Kept, case: &str) -> Vec<GraphChange> {
+    let bank = open(kept.root.path(), "state");
+    let mut pages = Vec::new();
+    for page in [50, 1, 3] {
+        let mut query = GraphChangeQuery::newest(GraphSubject::Project, page);
+        let mut changes = Vec::new();
+        loop {
+            let found = bank.list_graph_changes(&caller(), &query).await.unwrap();
+            changes.extend(found.changes);
+            query.after = found.next;
+            if query.after.is_none() {
+                break;
+            }
+        }
+        pages.push(changes);
+    }
+    assert!(pages.iter().all(|found| *found == pages[0]), "{case}: {pages:?}");
+    let mut numbers: Vec<i64> = pages[0].iter().map(|change| change.number).collect();
+    numbers.sort_unstable();
+    assert!(numbers.is_sorted_by(|one, next| one < next), "{case}: {numbers:?}");
+    pages.swap_remove(0)
+}
