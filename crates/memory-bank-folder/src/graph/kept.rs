@@ -13,7 +13,7 @@ use memory_bank_core::limits;
 use memory_bank_core::transfer::{GraphChangeCopy, GraphHistory, GraphLines, HistoryCount};
 
 use super::begins::Begins;
-use super::ending::with_ending;
+use super::ending::{Facts, with_ending};
 use super::folder_graph::seal_state;
 use super::line_seal::{LineSeal, SEAL_BYTES};
 use super::log::{LOG, bytes as log_bytes, write_durably};
@@ -76,8 +76,9 @@ pub(crate) fn put_carried(
         write_durably(dir, &empty).map_err(StoreError::io(format!("cannot write to `{LOG}`")))?;
     }
     let name = imported_name(before);
-    let segment = with_ending(seal, &name, &seal.seal_all(&bytes), (Some(last), false))
-        .map_err(|error| unwritable(error.to_string()))?;
+    let segment =
+        with_ending(seal, &name, &seal.seal_all(&bytes), Facts { last: Some(last), ..Facts::default() })
+            .map_err(|error| unwritable(error.to_string()))?;
     // Some file systems of Windows replace no file that is open.
     dir.open_history(&name, true)
         .map(drop)
@@ -123,7 +124,9 @@ pub(super) fn keep_log(
     let mut text = without_marks(log);
     let name = free_name(dir, before_log, &text)?;
     if let Some(seal) = seal {
-        text = ended(seal, &name, &text, (Some(last), pieces.is_log_mixed))?.into();
+        let has_begins = pieces.has_log_begins;
+        let facts = Facts { last: Some(last), is_mixed: pieces.is_log_mixed, has_begins };
+        text = ended(seal, &name, &text, facts)?.into();
     }
     // Some file systems of Windows replace no file that is open.
     dir.open_history(&name, true)
@@ -137,8 +140,8 @@ pub(super) fn keep_log(
     Ok(begins)
 }
 
-fn ended(seal: &LineSeal, name: &str, text: &[u8], last: (Option<i64>, bool)) -> Result<Vec<u8>, StoreError> {
-    with_ending(seal, name, text, last).map_err(|error| StoreError::Unavailable(error.to_string()))
+fn ended(seal: &LineSeal, name: &str, text: &[u8], facts: Facts) -> Result<Vec<u8>, StoreError> {
+    with_ending(seal, name, text, facts).map_err(|error| StoreError::Unavailable(error.to_string()))
 }
 
 /// Adds the last line to segments that lack it: an earlier program wrote them, or they came before the first own change. From now on no
@@ -146,8 +149,8 @@ fn ended(seal: &LineSeal, name: &str, text: &[u8], last: (Option<i64>, bool)) ->
 fn add_endings(dir: &BankDir, seal: &LineSeal, pieces: &Pieces) -> Result<(), StoreError> {
     for (place, piece) in pieces.own.iter().enumerate() {
         let Some(name) = piece.name().filter(|_| piece.ending.is_none()) else { continue };
-        let last = (ends(pieces, place), false);
-        let text = ended(seal, name, &segment_text(dir, name)?, last)?;
+        let facts = Facts { last: ends(pieces, place), ..Facts::default() };
+        let text = ended(seal, name, &segment_text(dir, name)?, facts)?;
         dir.replace_history(name, &text).map_err(StoreError::io("cannot write the history"))?;
     }
     Ok(())

@@ -115,6 +115,8 @@ pub(super) struct Pieces {
     pub(super) are_mixed: bool,
     /// Whether the log does so.
     pub(super) is_log_mixed: bool,
+    /// Whether the log states where it begins.
+    pub(super) has_log_begins: bool,
 }
 
 /// Without a sealed line that names segments, all are of this graph: a repository brought it, or an earlier program wrote it.
@@ -196,6 +198,7 @@ pub(super) fn pieces(dir: &BankDir, seal: Option<&LineSeal>) -> Result<Pieces, S
             number.filter(|number| (0..=BROUGHT_NUMBER).contains(number))
         }
     };
+    pieces.has_log_begins = log_begins.is_some();
     let number_of_log = number.or(log_begins.map(|begins| begins.number));
     pieces.is_log_mixed = number_of_log.is_some_and(|number| number < reached);
     pieces.are_mixed |= pieces.is_log_mixed;

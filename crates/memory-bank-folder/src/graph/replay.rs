@@ -215,7 +215,7 @@ impl<'v> Replay<'v> {
         // A piece without the state of a compaction that follows another one is compared as a whole.
         let base = match repeated.or(snapshot) {
             Some(line) => Some(line),
-            None if self.is_begun => Some(usize::MAX),
+            None if self.is_begun || self.place > 0 => Some(usize::MAX),
             None => None,
         };
         let (mut lines, mut line, mut at) = (piece.open(dir)?, Vec::new(), 0);
@@ -230,13 +230,14 @@ impl<'v> Replay<'v> {
             self.most = first.unwrap_or(ends);
         }
         // Segments that came with a repository, or a log that is gone, do not make the own lines of the log a state of nobody.
+        let has_begins = first.is_some() || piece.ending.as_ref().is_some_and(|ending| ending.has_begins);
         let ends_at_own =
-            base == Some(usize::MAX) && repeated.is_none() && (first.is_some() || !self.has_ever_own);
+            base == Some(usize::MAX) && repeated.is_none() && (has_begins || !self.has_ever_own);
         while next_line(&mut lines, &mut line)?.is_some() {
             let read = read_line(&line);
             let is_own = self.seal.is_some_and(|seal| order.own(seal, &line).is_some());
             let is_sealed = is_own || self.seal.is_some_and(|seal| seal.of_line(&line).is_some());
-            if is_base && (base == Some(at) || ends_at_own && is_own) {
+            if is_base && (base == Some(at) || ends_at_own && (is_own || has_begins && is_sealed)) {
                 self.begin(std::mem::take(&mut folded), &last, number, &erased);
                 (is_base, before) = (false, self.number);
                 if is_state_only {

@@ -361,6 +361,7 @@ async fn a_file_in_the_place_of_an_own_segment_is_foreign_whatever_end_it_has() 
             if with_end {
                 // As long as the own one, with the line that shows it to be one.
                 let (before, end) = was.trim_end().rsplit_once('\n').unwrap();
+                text = text.split_inclusive('\n').take(3).collect();
                 assert!(end.contains("segment_written"), "{case}");
                 text = format!("{text}{}\n{end}\n", " ".repeat(before.len() - text.len()));
                 assert_eq!(text.len(), was.len(), "{case}");
@@ -376,7 +377,7 @@ async fn a_file_in_the_place_of_an_own_segment_is_foreign_whatever_end_it_has() 
                 }
                 assert_eq!(
                     all.iter().filter(|change| change.origin == Origin::Foreign).count(),
-                    4,
+                    if with_end { 2 } else { 4 },
                     "{case} {round}: {all:?}"
                 );
                 kept.bank.compact(&caller()).await.unwrap();
@@ -480,9 +481,10 @@ async fn all_of_project(kept: &Kept, case: &str) -> Vec<GraphChange> {
         }
         pages.push(changes);
     }
-    assert!(pages.iter().all(|found| *found == pages[0]), "{case}: {pages:?}");
-    let mut numbers: Vec<i64> = pages[0].iter().map(|change| change.number).collect();
+    let all = pages.swap_remove(0);
+    assert!(pages.iter().all(|found| *found == all), "{case}: {all:?} {pages:?}");
+    let mut numbers: Vec<i64> = all.iter().map(|change| change.number).collect();
     numbers.sort_unstable();
     assert!(numbers.is_sorted_by(|one, next| one < next), "{case}: {numbers:?}");
-    pages.swap_remove(0)
+    all
 }
