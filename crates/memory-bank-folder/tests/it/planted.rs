@@ -12,13 +12,13 @@ use memory_bank_folder::FolderBank;
 use crate::history::{Kept, kept, open};
 use crate::support::caller;
 
-const MARKER: &str = r#"{"type":"memory_bank_graph","source":"memory-bank-mcp","version":"1"}"#;
+pub(crate) const MARKER: &str = r#"{"type":"memory_bank_graph","source":"memory-bank-mcp","version":"1"}"#;
 
 fn new() -> EntityRef {
     EntityRef("New".into())
 }
 
-async fn observe(bank: &FolderBank, text: &str) {
+pub(crate) async fn observe(bank: &FolderBank, text: &str) {
     let draft = ObservationDraft { text: text.into(), ..ObservationDraft::default() };
     bank.add_observation(&caller(), &new(), draft).await.unwrap();
 }
@@ -221,7 +221,7 @@ async fn a_file_in_the_place_of_the_servers_folder_is_named_by_every_call_of_the
     }
 }
 
-fn is_own(change: &GraphChange) -> bool {
+pub(crate) fn is_own(change: &GraphChange) -> bool {
     change.origin == Origin::Own
 }
 
@@ -229,7 +229,7 @@ fn is_own(change: &GraphChange) -> bool {
 async fn own_changes(kept: &Kept, case: &str) -> Vec<GraphChange> {
     let bank = open(kept.root.path(), "state");
     let all = listed(&bank, 50).await;
-    for page in [1, 2, 3] {
+    for page in [1, 3] {
         assert_eq!(listed(&bank, page).await, all, "{case}: pages of {page}");
     }
     let mut numbers: Vec<i64> = all.iter().map(|change| change.number).collect();
@@ -238,7 +238,7 @@ async fn own_changes(kept: &Kept, case: &str) -> Vec<GraphChange> {
     all.into_iter().filter(is_own).collect()
 }
 
-async fn create(bank: &FolderBank) -> String {
+pub(crate) async fn create(bank: &FolderBank) -> String {
     let draft = EntityDraft { name: "New".into(), entity_type: "thing".into(), attrs: None };
     bank.upsert_entity(&caller(), draft).await.unwrap().id
 }
@@ -341,7 +341,7 @@ async fn four_changes() -> (Kept, String) {
     (kept, id)
 }
 
-fn log_of(kept: &Kept) -> std::path::PathBuf {
+pub(crate) fn log_of(kept: &Kept) -> std::path::PathBuf {
     kept.root.path().join("memory-bank/graph/graph.jsonl")
 }
 
@@ -387,104 +387,4 @@ async fn a_file_in_the_place_of_an_own_segment_is_foreign_whatever_end_it_has() 
             assert_eq!(own_changes(&kept, &case).await, own, "{case}");
         }
     }
-}
-
-/// What an undo of the user's changes of these facts takes back.
-async fn undone(kept: &Kept) -> usize {
-    let request = UndoRequest { by: Some("alice".into()), dry_run: true, ..UndoRequest::default() };
-    undo(&kept.bank, &caller(), &request).await.unwrap().undone_items.len()
-}
-
-#[tokio::test]
-async fn own_changes_after_a_log_that_was_removed_or_replaced_by_an_older_one_are_own_and_listed_once() {
-    for older in ["gone", "empty", "before the first compaction", "after the first compaction", "of others"] {
-        let kept = kept();
-        create(&kept.bank).await;
-        observe(&kept.bank, "good one").await;
-        let first = std::fs::read(log_of(&kept)).unwrap();
-        kept.bank.compact(&caller()).await.unwrap();
-        observe(&kept.bank, "good two").await;
-        let second = std::fs::read(log_of(&kept)).unwrap();
-        kept.bank.compact(&caller()).await.unwrap();
-        observe(&kept.bank, "good three").await;
-        let last = std::fs::read(log_of(&kept)).unwrap();
-        let others = r#"{"type":"entity_upsert","ts":"2026-11-01T00:00:00Z","entity":{"id":"ent_AAAAAAAAAAAA","name":"New","entityType":"thing","createdAt":"2026-11-01T00:00:00Z","updatedAt":"2026-11-01T00:00:00Z"}}"#;
-        match older {
-            "gone" => std::fs::remove_file(log_of(&kept)).unwrap(),
-            "empty" => std::fs::write(log_of(&kept), "").unwrap(),
-            "of others" => std::fs::write(log_of(&kept), format!("{MARKER}\n{others}\n")).unwrap(),
-            "before the first compaction" => std::fs::write(log_of(&kept), &first).unwrap(),
-            _ => std::fs::write(log_of(&kept), &second).unwrap(),
-        }
-        let is_empty = ["gone", "empty"].contains(&older);
-        if is_empty {
-            create(&kept.bank).await;
-        }
-        let before = undone(&kept).await;
-        for text in ["later one", "later two"] {
-            observe(&open(kept.root.path(), "state"), text).await;
-        }
-        let written = |all: &[GraphChange]| {
-            all.iter().filter(|change| format!("{:?}", change.after).contains("later")).count()
-        };
-        let now = all_of_project(&kept, older).await;
-        let own: Vec<GraphChange> = now.iter().filter(|change| is_own(change)).cloned().collect();
-        assert_eq!((written(&own), written(&now)), (2, 2), "{older}: {now:?}");
-        assert_eq!(own[0].author.as_deref(), Some("alice"), "{older}");
-        assert!(
-            now.iter().all(|change| change.origin != Origin::Foreign || older == "of others"),
-            "{older}: {now:?}"
-        );
-        assert_eq!(undone(&kept).await, before + 2, "{older}: {now:?}");
-        open(kept.root.path(), "state").compact(&caller()).await.unwrap();
-        assert_eq!(all_of_project(&kept, older).await, now, "{older}: a compaction changes nothing");
-        observe(&open(kept.root.path(), "state"), "later three").await;
-        assert_eq!(all_of_project(&kept, older).await[1..], now, "{older}");
-        open(kept.root.path(), "state").compact(&caller()).await.unwrap();
-        // The newest log returns.
-        std::fs::write(log_of(&kept), &last).unwrap();
-        let back = all_of_project(&kept, older).await;
-        let own_back = back.iter().filter(|change| is_own(change)).count();
-        assert!(
-            back.iter().filter(|change| written(&[(*change).clone()]) == 1).all(is_own),
-            "{older}: {back:?}"
-        );
-        assert!(own_back > own.len(), "{older}: {back:?}");
-        assert!(
-            back.iter().all(|change| change.origin != Origin::Foreign || older == "of others"),
-            "{older}"
-        );
-        for text in ["last one", "last two"] {
-            observe(&open(kept.root.path(), "state"), text).await;
-            let now = all_of_project(&kept, older).await;
-            assert!(is_own(&now[0]), "{older}: {now:?}");
-            open(kept.root.path(), "state").compact(&caller()).await.unwrap();
-            assert_eq!(all_of_project(&kept, older).await, now, "{older}: a compaction changes nothing");
-        }
-    }
-}
-
-/// All changes, newest first; pages of several sizes have the same ones.
-async fn all_of_project(kept: &Kept, case: &str) -> Vec<GraphChange> {
-    let bank = open(kept.root.path(), "state");
-    let mut pages = Vec::new();
-    for page in [50, 1, 3] {
-        let mut query = GraphChangeQuery::newest(GraphSubject::Project, page);
-        let mut changes = Vec::new();
-        loop {
-            let found = bank.list_graph_changes(&caller(), &query).await.unwrap();
-            changes.extend(found.changes);
-            query.after = found.next;
-            if query.after.is_none() {
-                break;
-            }
-        }
-        pages.push(changes);
-    }
-    let all = pages.swap_remove(0);
-    assert!(pages.iter().all(|found| *found == all), "{case}: {all:?} {pages:?}");
-    let mut numbers: Vec<i64> = all.iter().map(|change| change.number).collect();
-    numbers.sort_unstable();
-    assert!(numbers.is_sorted_by(|one, next| one < next), "{case}: {numbers:?}");
-    all
 }
