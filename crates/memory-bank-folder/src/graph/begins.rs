@@ -22,7 +22,7 @@ pub(super) struct Begins {
     /// The names of the segments before the log.
     pub(super) segments: Vec<String>,
     /// Whether each of them has a last line that shows that it is one.
-    #[serde(default)]
+    #[serde(default, rename = "haveEndings")]
     pub(super) have_endings: bool,
     /// Whether the line ends the state of a compaction.
     #[serde(skip)]

@@ -35,10 +35,10 @@ pub(super) struct Ending {
     /// The number of the last change; none if it is not known.
     pub(super) last: Option<i64>,
     /// Whether it followed another piece than the one before it.
-    #[serde(default)]
+    #[serde(default, rename = "isMixed")]
     pub(super) is_mixed: bool,
     /// Whether its first sealed line stated where it begins. An erasure can remove that line.
-    #[serde(default)]
+    #[serde(default, rename = "hasBegins")]
     pub(super) has_begins: bool,
 }
 
