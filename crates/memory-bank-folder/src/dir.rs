@@ -40,7 +40,7 @@ pub struct BankDir {
 }
 
 /// A file's version: equal stamps mean equal content, as far as the file system knows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct FileStamp {
     /// Size in bytes.
     pub bytes: u64,

@@ -21,12 +21,20 @@ pub(super) struct Begins {
     pub(super) number: i64,
     /// The names of the segments before the log.
     pub(super) segments: Vec<String>,
+    /// Whether each of them has a last line that shows that it is one.
+    #[serde(default, rename = "haveEndings")]
+    pub(super) have_endings: bool,
     /// Whether the line ends the state of a compaction.
     #[serde(skip)]
     pub(super) is_state: bool,
 }
 
 impl Begins {
+    /// The segments before the log that nothing else shows to be of this graph.
+    pub(super) fn named(&self) -> Vec<String> {
+        if self.have_endings { Vec::new() } else { self.segments.clone() }
+    }
+
     /// Adds it to the line that these bytes end with, an object with members and a line feed, before the line is sealed.
     pub(super) fn write(&self, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
         if out.ends_with(b"}\n") {

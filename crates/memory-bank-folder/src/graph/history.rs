@@ -23,6 +23,7 @@ use memory_bank_core::store::{
     GraphRule, GraphSize, GraphThen,
 };
 
+use super::ending::with_ending;
 use super::folder_graph::{FolderGraph, KeptHistory};
 use super::line_seal::LineSeal;
 use super::log::{LOG, View};
@@ -214,9 +215,15 @@ fn erase_from(
 ) -> Result<(), StoreError> {
     let Some(name) = piece.name() else { return Ok(()) };
     let text = segment_text(dir, name)?;
-    let place = (piece.number.unwrap_or_default(), is_first);
+    let has_begins = piece.ending.as_ref().is_some_and(|ending| ending.has_begins && !ending.is_mixed);
+    let place = (piece.number.unwrap_or_default(), is_first, has_begins);
     let Some(kept) = without_lines((&text, seal), place, id, &|event| mentions(event, id))? else {
         return Ok(());
+    };
+    let kept = match (seal, &piece.ending) {
+        (Some(seal), Some(ending)) => with_ending(seal, name, &kept, ending.facts())
+            .map_err(|error| StoreError::Unavailable(error.to_string()))?,
+        _ => kept,
     };
     dir.replace_history(name, &kept).map_err(StoreError::io("cannot erase a part of the history"))
 }

@@ -13,14 +13,15 @@ use memory_bank_core::limits;
 use memory_bank_core::transfer::{GraphChangeCopy, GraphHistory, GraphLines, HistoryCount};
 
 use super::begins::Begins;
+use super::ending::{Facts, with_ending};
 use super::folder_graph::seal_state;
 use super::line_seal::{LineSeal, SEAL_BYTES};
 use super::log::{LOG, bytes as log_bytes, write_durably};
 use super::marks::Mark;
 use super::pieces::{
-    MAX_SEGMENT_BYTES, Piece, imported_name, pieces, record, segment_name, segment_text, segments,
+    MAX_SEGMENT_BYTES, Piece, Pieces, imported_name, pieces, record, segment_names, segment_text, segments,
 };
-use super::replay::{Replayed, replay};
+use super::replay::{Replayed, ends, replay};
 use crate::dir::BankDir;
 
 /// The newest changes of the graph up to `now`, the graph as it was read at `read_at`, as far as a transfer carries them. Blocks.
@@ -75,14 +76,17 @@ pub(crate) fn put_carried(
         write_durably(dir, &empty).map_err(StoreError::io(format!("cannot write to `{LOG}`")))?;
     }
     let name = imported_name(before);
+    let segment =
+        with_ending(seal, &name, &seal.seal_all(&bytes), Facts { last: Some(last), ..Facts::default() })
+            .map_err(|error| unwritable(error.to_string()))?;
     // Some file systems of Windows replace no file that is open.
     dir.open_history(&name, true)
         .map(drop)
-        .and_then(|()| dir.replace_history(&name, &seal.seal_all(&bytes)))
+        .and_then(|()| dir.replace_history(&name, &segment))
         .and_then(|()| dir.sync_history())
         .map_err(cannot())?;
     let mut log = log_bytes(dir)?;
-    let begins = Begins { number: last, segments: vec![name], is_state: true };
+    let begins = Begins { number: last, segments: vec![name], have_endings: true, is_state: true };
     seal_state(seal, &begins, &mut log).map_err(|error| unwritable(error.to_string()))?;
     dir.replace(LOG, &log).map_err(StoreError::io(format!("cannot replace `{LOG}`")))?;
     record(dir, last, &log).map_err(cannot())?;
@@ -101,26 +105,67 @@ pub(super) fn keep_log(
     seal: Option<&LineSeal>,
     log: Option<&[u8]>,
 ) -> Result<Begins, StoreError> {
-    let Replayed { before_log, last, .. } = replay(dir, seal, &mut |_| ())?;
-    let own = pieces(dir, seal)?.own;
-    let segments = own.iter().filter_map(Piece::name).map(str::to_owned).collect();
-    let mut begins = Begins { number: last, segments, is_state: true };
+    let Replayed { before_log, last, in_log, .. } = replay(dir, seal, &mut |_| ())?;
+    let pieces = pieces(dir, seal)?;
+    if let Some(seal) = seal {
+        add_endings(dir, seal, &pieces)?;
+    }
+    let segments = pieces.own.iter().filter_map(Piece::name).map(str::to_owned).collect();
+    let mut begins = Begins { number: last, segments, have_endings: seal.is_some(), is_state: true };
     let Some(log) = log else { return Ok(begins) };
     if log.len() as u64 > MAX_SEGMENT_BYTES {
         tracing::warn!(bytes = log.len(), "the graph log is too long to be kept; its history ends here");
         return Ok(begins);
     }
-    let name = segment_name(before_log);
+    // Without a change in it the next one continues the segment before.
+    if in_log == 0 {
+        return Ok(begins);
+    }
+    let mut text = without_marks(log);
+    let name = free_name(dir, before_log, &text)?;
+    if let Some(seal) = seal {
+        let has_begins = pieces.has_log_begins;
+        let facts = Facts { last: Some(last), is_mixed: pieces.is_log_mixed, has_begins };
+        text = ended(seal, &name, &text, facts)?.into();
+    }
     // Some file systems of Windows replace no file that is open.
     dir.open_history(&name, true)
         .map(drop)
-        .and_then(|()| dir.replace_history(&name, &without_marks(log)))
+        .and_then(|()| dir.replace_history(&name, &text))
         .and_then(|()| dir.sync_history())
         .map_err(StoreError::io("cannot write the history"))?;
     if !begins.segments.contains(&name) {
         begins.segments.push(name);
     }
     Ok(begins)
+}
+
+fn ended(seal: &LineSeal, name: &str, text: &[u8], facts: Facts) -> Result<Vec<u8>, StoreError> {
+    with_ending(seal, name, text, facts).map_err(|error| StoreError::Unavailable(error.to_string()))
+}
+
+/// Adds the last line to segments that lack it: an earlier program wrote them, or they came before the first own change. From now on no
+/// other file is taken for one of them.
+fn add_endings(dir: &BankDir, seal: &LineSeal, pieces: &Pieces) -> Result<(), StoreError> {
+    for (place, piece) in pieces.own.iter().enumerate() {
+        let Some(name) = piece.name().filter(|_| piece.ending.is_none()) else { continue };
+        let facts = Facts { last: ends(pieces, place), ..Facts::default() };
+        let text = ended(seal, name, &segment_text(dir, name)?, facts)?;
+        dir.replace_history(name, &text).map_err(StoreError::io("cannot write the history"))?;
+    }
+    Ok(())
+}
+
+/// The name of the segment that gets this text. No other segment is replaced, but for one that a compaction left which did not replace the
+/// log: the log begins with it.
+fn free_name(dir: &BankDir, number: i64, text: &[u8]) -> Result<String, StoreError> {
+    let known: HashSet<String> = segments(dir)?.into_iter().map(|(_, name, _)| name).collect();
+    for name in segment_names(number) {
+        if !known.contains(&name) || text.starts_with(&segment_text(dir, &name)?) {
+            return Ok(name);
+        }
+    }
+    Err(StoreError::Unavailable("the history has too many segments with the same number".to_owned()))
 }
 
 /// A log without lines about erased changes, which only segments have: a repository planted them.

@@ -209,13 +209,19 @@ pub(super) struct Order {
 impl Order {
     /// Whether the next line is where this program wrote it: it is no repetition, the line before it was there, and no line that
     /// followed it came first.
-    pub(super) fn has(&mut self, seal: &LineSeal, line: &[u8]) -> bool {
-        let Some(Sealed { mark, after }) = seal.of_line(line) else { return false };
+    #[cfg(test)]
+    fn has(&mut self, seal: &LineSeal, line: &[u8]) -> bool {
+        self.own(seal, line).is_some()
+    }
+
+    /// The beginning of the seal of the next line if it is where this program wrote it.
+    pub(super) fn own(&mut self, seal: &LineSeal, line: &[u8]) -> Option<Mark> {
+        let Sealed { mark, after } = seal.of_line(line)?;
         if line.starts_with(ERASED) {
             if let Some(was) = erased_mark(line) {
                 self.seen.insert(was);
             }
-            return false;
+            return None;
         }
         let follows = match after {
             // An earlier program sealed no order. Its lines come first.
@@ -231,7 +237,12 @@ impl Order {
         };
         self.is_chained |= after.is_some();
         let is_late = self.late.contains(&mark);
-        self.seen.insert(mark) && follows && !is_late
+        (self.seen.insert(mark) && follows && !is_late).then_some(mark)
+    }
+
+    /// All sealed lines.
+    pub(super) fn into_seen(self) -> HashSet<Mark> {
+        self.seen
     }
 }
 

@@ -9,8 +9,9 @@ use memory_bank_core::graph::state::GraphState;
 use memory_bank_core::limits;
 use serde::{Deserialize, Serialize};
 
+use super::items::end_of_snapshot;
 use super::line_seal::LineSeal;
-use super::replay::{Author, Replay, end_of_snapshot};
+use super::replay::{Author, Replay};
 
 /// A line in the place of erased changes.
 #[derive(Debug, Serialize, Deserialize)]
@@ -51,6 +52,11 @@ impl Mark {
             })
     }
 
+    /// The largest number that it names.
+    pub(super) fn last(&self) -> i64 {
+        self.numbers.last().copied().unwrap_or(self.number)
+    }
+
     fn write(
         number: i64,
         numbers: Vec<i64>,
@@ -66,15 +72,20 @@ impl Mark {
 }
 
 /// A segment without the lines that `goes` names, which are about an entity. `place`: the number of the change before the segment, and
-/// whether no segment is before it. `None` if it has no such line.
+/// whether no segment is before it, and whether it states where it begins. `None` if it has no such line.
 pub(super) fn without_lines(
     (segment, seal): (&[u8], Option<&LineSeal>),
-    (start, is_first): (i64, bool),
+    (start, is_first, has_begins): (i64, bool, bool),
     entity: &str,
     goes: &dyn Fn(&Event) -> bool,
 ) -> Result<Option<Vec<u8>>, StoreError> {
     let snapshot = end_of_snapshot(&mut &*segment).map_err(StoreError::io("cannot read the history"))?;
-    let base = snapshot.or((!is_first).then_some(usize::MAX));
+    // As in a replay, what is before that line is a state.
+    let is_sealed = |line: &[u8]| seal.is_some_and(|seal| seal.of_line(line).is_some());
+    let own =
+        has_begins.then(|| segment.split_inclusive(|byte| *byte == b'\n').position(is_sealed)).flatten();
+    let before_own = own.map_or(Some(usize::MAX), |own| own.checked_sub(1));
+    let base = snapshot.or(before_own.filter(|_| !is_first));
     let (mut before, mut after) = (Numbering::at(start), Numbering::at(start));
     let (mut kept, mut entities, mut is_changed) = (Vec::with_capacity(segment.len()), Vec::new(), false);
     for (at, line) in segment.split_inclusive(|byte| *byte == b'\n').enumerate() {

@@ -13,8 +13,10 @@
 mod addition;
 mod begins;
 mod derived;
+mod ending;
 mod folder_graph;
 mod history;
+mod items;
 mod kept;
 mod line_seal;
 mod log;

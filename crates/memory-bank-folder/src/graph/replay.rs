@@ -5,12 +5,12 @@
 //! differences are changes that nobody is known to have made.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
-use std::io::{self, BufRead};
+use std::io;
 
 use jiff::Timestamp;
 use memory_bank_core::caller::KeyId;
 use memory_bank_core::error::StoreError;
-use memory_bank_core::graph::event::{Event, Line, Signature, read_line, removed_relation_id};
+use memory_bank_core::graph::event::{Event, Line, Signature, read_line};
 use memory_bank_core::graph::history::{GraphChange, GraphItem, ItemChange, Origin};
 use memory_bank_core::graph::state::GraphState;
 use memory_bank_core::graph::timestamp::instant;
@@ -18,10 +18,11 @@ use memory_bank_core::history::tool_and_mark;
 use memory_bank_core::limits;
 
 use super::begins::begins_of;
-use super::line_seal::{LineSeal, Order};
+use super::items::{end_of_snapshot, item_id, items, names_of, touched};
+use super::line_seal::{LineSeal, Mark as SealMark, Order};
 use super::log::{LOG, next_line};
 use super::marks::Mark;
-use super::pieces::{Piece, Pieces, pieces};
+use super::pieces::{BROUGHT_NUMBER, Piece, Pieces, pieces};
 use crate::dir::BankDir;
 
 /// What a replay led to.
@@ -33,6 +34,8 @@ pub(super) struct Replayed {
     pub(super) before_log: i64,
     /// The number of the last change.
     pub(super) last: i64,
+    /// How many changes the log has, with those before its own events that no segment has.
+    pub(super) in_log: u64,
 }
 
 /// The first number of changes for which there is no room before the next piece: somebody put lines into a segment. There are so many
@@ -48,17 +51,22 @@ pub(super) fn replay(
 ) -> Result<Replayed, StoreError> {
     let cannot = || StoreError::io(format!("cannot read `{LOG}`"));
     let mut replay = Replay::new(seal, visit);
-    let mut before_log = 0;
+    let (mut before_log, mut visited) = (0, 0);
     let pieces = pieces(dir, seal)?;
     for (place, piece) in pieces.own.iter().enumerate() {
-        replay.place = place;
+        (replay.place, visited) = (place, replay.visited);
         before_log = replay.piece(dir, piece, ends(&pieces, place), false).map_err(cannot())?;
     }
-    Ok(Replayed { last: replay.number, state: replay.state, before_log })
+    let in_log = replay.visited - visited;
+    Ok(Replayed { last: replay.number, state: replay.state, before_log, in_log })
 }
 
-/// The number of the last change before the piece after this one, if it is known.
-fn ends(pieces: &Pieces, place: usize) -> Option<i64> {
+/// The number of the last change of a piece, or before the piece after it, if it is known.
+pub(super) fn ends(pieces: &Pieces, place: usize) -> Option<i64> {
+    let last = pieces.own.get(place)?.ending.as_ref().and_then(|ending| ending.last);
+    if last.is_some() || pieces.are_mixed {
+        return last;
+    }
     let next = pieces.own.get(place + 1)?;
     let begins = pieces.begins.as_ref().filter(|_| next.name().is_none());
     begins.map(|begins| begins.number).or(next.number)
@@ -96,7 +104,7 @@ pub(super) fn replay_back(
 ) -> Result<(), StoreError> {
     let cannot = || StoreError::io(format!("cannot read `{LOG}`"));
     let pieces = pieces(dir, seal)?;
-    let are_known = pieces.own.iter().all(|piece| piece.number.is_some());
+    let are_known = !pieces.are_mixed && pieces.own.iter().all(|piece| piece.number.is_some());
     if !are_known {
         replay(dir, seal, visit)?;
         is_enough();
@@ -136,6 +144,8 @@ pub(super) struct Replay<'v> {
     most: i64,
     place: usize,
     beyond: i64,
+    /// How many changes were visited.
+    visited: u64,
     /// Whether the segment was planted.
     is_planted: bool,
     /// The numbers of the changes of the next line, where others were erased.
@@ -149,6 +159,8 @@ pub(super) struct Replay<'v> {
     has_own: bool,
     /// Whether any piece has shown it.
     has_ever_own: bool,
+    /// The sealed lines of the pieces that were read.
+    seen: HashSet<SealMark>,
     /// The names of entities that a line of a transfer deleted. Lines about what belonged to them may follow.
     gone: BTreeMap<String, String>,
     visit: &'v mut dyn FnMut(GraphChange),
@@ -163,6 +175,7 @@ impl<'v> Replay<'v> {
             most: limits::GRAPH_OWN_NUMBER,
             place: 0,
             beyond: 0,
+            visited: 0,
             is_planted: false,
             given: VecDeque::new(),
             erased: HashSet::new(),
@@ -170,6 +183,7 @@ impl<'v> Replay<'v> {
             seal,
             has_own: false,
             has_ever_own: false,
+            seen: HashSet::new(),
             gone: BTreeMap::new(),
             visit,
         }
@@ -186,20 +200,22 @@ impl<'v> Replay<'v> {
     ) -> io::Result<i64> {
         // The first sealed line states a number. That of a log which an older one replaced is behind those of the segments.
         let begins = self.seal.map(|seal| begins_of(&mut piece.open(dir)?, seal)).transpose()?.flatten();
-        let begins = begins.filter(|begins| begins.number >= self.number);
+        let reached = self.number.max(piece.number.unwrap_or_default());
+        let begins = begins.filter(|begins| begins.number >= reached);
+        let repeated = if begins.is_none() { self.repeated(dir, piece)? } else { None };
         let (state, mut first) = match begins {
             Some(begins) if begins.is_state => (Some(begins.number), None),
             begins => (None, begins.map(|begins| begins.number)),
         };
-        let number = state.or(piece.number);
+        let number = state.or(piece.number).filter(|number| *number >= self.number);
         let ends = ends.unwrap_or(limits::GRAPH_OWN_NUMBER);
         self.most = number.or(first).unwrap_or(limits::GRAPH_OWN_NUMBER);
         self.beyond = 0;
         let snapshot = end_of_snapshot(&mut piece.open(dir)?)?;
         // A piece without the state of a compaction that follows another one is compared as a whole.
-        let base = match snapshot {
+        let base = match repeated.or(snapshot) {
             Some(line) => Some(line),
-            None if self.is_begun => Some(usize::MAX),
+            None if self.is_begun || self.place > 0 => Some(usize::MAX),
             None => None,
         };
         let (mut lines, mut line, mut at) = (piece.open(dir)?, Vec::new(), 0);
@@ -213,13 +229,15 @@ impl<'v> Replay<'v> {
         if !is_base {
             self.most = first.unwrap_or(ends);
         }
-        // Segments that came with a repository do not make the own lines of the log a state of nobody.
-        let ends_at_own = base == Some(usize::MAX) && !self.has_ever_own;
+        // Segments that came with a repository, or a log that is gone, do not make the own lines of the log a state of nobody.
+        let has_begins = first.is_some() || piece.ending.as_ref().is_some_and(|ending| ending.has_begins);
+        let ends_at_own =
+            base == Some(usize::MAX) && repeated.is_none() && (has_begins || !self.has_ever_own);
         while next_line(&mut lines, &mut line)?.is_some() {
             let read = read_line(&line);
-            let is_own = self.seal.is_some_and(|seal| order.has(seal, &line));
+            let is_own = self.seal.is_some_and(|seal| order.own(seal, &line).is_some());
             let is_sealed = is_own || self.seal.is_some_and(|seal| seal.of_line(&line).is_some());
-            if is_base && (base == Some(at) || ends_at_own && is_own) {
+            if is_base && (base == Some(at) || ends_at_own && (is_own || has_begins && is_sealed)) {
                 self.begin(std::mem::take(&mut folded), &last, number, &erased);
                 (is_base, before) = (false, self.number);
                 if is_state_only {
@@ -236,7 +254,7 @@ impl<'v> Replay<'v> {
             let Line::Event(event) = read else {
                 // An erasure leaves marks in segments only.
                 if let Some(mark) = Mark::read(&line).filter(|_| piece.name().is_some() && !self.is_planted) {
-                    self.mark(mark, is_base);
+                    self.mark(mark, is_base, piece.is_named);
                 }
                 continue;
             };
@@ -249,7 +267,7 @@ impl<'v> Replay<'v> {
             self.has_ever_own |= is_own;
             let by = self.author_of(&line, is_own);
             if piece.is_imported {
-                self.apply_imported(event, &by);
+                self.apply_imported(event, &by, is_own);
             } else {
                 // A transfer alone numbers its lines.
                 let facts = Signature { key: None, number: None, ..by.facts };
@@ -261,7 +279,25 @@ impl<'v> Replay<'v> {
             before = self.number;
         }
         self.is_begun = true;
+        self.seen.extend(order.into_seen());
         Ok(before)
+    }
+
+    /// The first own line of a piece that no piece before it has, if others are in one: git, or a backup, brought an older log back. What
+    /// is before that line is a state.
+    fn repeated(&self, dir: &BankDir, piece: &Piece) -> io::Result<Option<usize>> {
+        let Some(seal) = self.seal.filter(|_| !self.seen.is_empty()) else { return Ok(None) };
+        let (mut lines, mut line, mut order) = (piece.open(dir)?, Vec::new(), Order::default());
+        let (mut is_repeated, mut new, mut at) = (false, None, 0);
+        while next_line(&mut lines, &mut line)?.is_some() {
+            match order.own(seal, &line) {
+                Some(mark) if self.seen.contains(&mark) => is_repeated = true,
+                Some(_) => new = new.or(Some(at)),
+                None => {}
+            }
+            at += 1;
+        }
+        Ok(is_repeated.then_some(new.unwrap_or(usize::MAX)))
     }
 
     /// What a line has of who wrote it. The author of a line without the seal is a claim.
@@ -283,8 +319,9 @@ impl<'v> Replay<'v> {
         if self.has_own && !self.is_planted { Origin::Outside } else { Origin::Foreign }
     }
 
-    fn mark(&mut self, mark: Mark, is_base: bool) {
-        let follows = mark.follows(self.number);
+    fn mark(&mut self, mark: Mark, is_base: bool, is_named: bool) {
+        let most = if is_named { self.most } else { self.most.min(BROUGHT_NUMBER) };
+        let follows = mark.follows(self.number) && mark.last() <= most;
         self.erased.extend(mark.entities);
         if !is_base && follows {
             (self.number, self.given) = (mark.number, mark.numbers.into());
@@ -354,7 +391,7 @@ impl<'v> Replay<'v> {
     }
 
     /// A line that a transfer wrote is the change of one item, with its own number.
-    fn apply_imported(&mut self, event: Event, by: &Author) {
+    fn apply_imported(&mut self, event: Event, by: &Author, is_own: bool) {
         if let Event::EntityDelete { entity_id, .. } = &event
             && let Some(entity) = self.state.entity(entity_id)
         {
@@ -372,7 +409,8 @@ impl<'v> Replay<'v> {
         let ts = event.time().to_owned();
         self.state.apply(event);
         let is = self.state.item(&id);
-        if number > self.number && number <= self.most {
+        let most = if is_own { self.most } else { self.most.min(BROUGHT_NUMBER) };
+        if number > self.number && number <= most {
             self.number = number - 1;
         }
         self.note_named(was, is, names, &ts, by);
@@ -405,6 +443,7 @@ impl<'v> Replay<'v> {
         other = now.1.or(other).or_else(|| gone(item.and_then(GraphItem::other_id)));
         let Some(id) = was.as_ref().or(is.as_ref()).map(|item| item.id().to_owned()) else { return };
         let number = self.next();
+        self.visited += 1;
         let change = match (&was, &is) {
             (None, _) => ItemChange::Created,
             (_, None) => ItemChange::Deleted,
@@ -433,58 +472,4 @@ impl<'v> Replay<'v> {
             origin: *origin,
         });
     }
-}
-
-/// The line that ends the state of a compaction, counted from 0.
-pub(super) fn end_of_snapshot(lines: &mut dyn BufRead) -> io::Result<Option<usize>> {
-    let (mut line, mut at) = (Vec::new(), 0);
-    while next_line(&mut &mut *lines, &mut line)?.is_some() {
-        if line.starts_with(br#"{"type":"snapshot_written""#) && read_line(&line) == Line::SnapshotWritten {
-            return Ok(Some(at));
-        }
-        at += 1;
-    }
-    Ok(None)
-}
-
-/// The id of the item that an event names.
-fn item_id(event: &Event) -> Option<String> {
-    match event {
-        Event::EntityUpsert { entity, .. } => Some(entity.id.clone()),
-        Event::ObservationAdd { observation, .. } => Some(observation.id.clone()),
-        Event::RelationAdd { relation, .. } => Some(relation.id.clone()),
-        Event::RelationRemove { from_id, to_id, relation_type, .. } => {
-            Some(removed_relation_id(from_id, relation_type, to_id))
-        }
-        Event::EntityDelete { entity_id: id, .. } | Event::ObservationDelete { observation_id: id, .. } => {
-            Some(id.clone())
-        }
-        _ => None,
-    }
-}
-
-/// The items that an event may change, as they are.
-fn touched(state: &GraphState, event: &Event) -> Vec<(String, Option<GraphItem>)> {
-    match event {
-        Event::EntityDelete { entity_id, .. } => {
-            let observations = state.observations_of(entity_id).cloned().map(GraphItem::Observation);
-            let relations = state.relations_of(entity_id).cloned().map(GraphItem::Relation);
-            let entity = state.entity(entity_id).cloned().map(GraphItem::Entity);
-            let all = observations.chain(relations).chain(entity);
-            all.map(|item| (item.id().to_owned(), Some(item))).collect()
-        }
-        _ => item_id(event).map(|id| (id.clone(), state.item(&id))).into_iter().collect(),
-    }
-}
-
-fn items(state: &GraphState) -> impl Iterator<Item = GraphItem> {
-    let entities = state.entities().cloned().map(GraphItem::Entity);
-    let observations = state.observations().cloned().map(GraphItem::Observation);
-    entities.chain(observations).chain(state.relations().cloned().map(GraphItem::Relation))
-}
-
-/// The names of the item's entity and of a relation's target.
-fn names_of(state: &GraphState, item: Option<&GraphItem>) -> (Option<String>, Option<String>) {
-    let name = |id: &str| state.entity(id).map(|entity| entity.name.clone());
-    (item.and_then(|item| name(item.entity_id())), item.and_then(GraphItem::other_id).and_then(name))
 }

@@ -106,7 +106,7 @@ async fn lines_name_user_tool_and_time_and_those_of_other_programs_have_no_autho
     let lines: Vec<&str> = log.lines().collect();
     assert!(
         lines[1].contains(concat!(
-            r#","user":"alice","tool":"graph_upsert_entity","begins":{"number":0,"segments":[]},"#,
+            r#","user":"alice","tool":"graph_upsert_entity","begins":{"number":0,"segments":[],"haveEndings":true},"#,
             r#""after":"","seal":""#
         )),
         "{}",

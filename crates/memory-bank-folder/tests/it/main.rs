@@ -17,6 +17,7 @@ mod history_retention;
 #[cfg(unix)]
 mod links;
 mod planted;
+mod replaced_logs;
 mod rules_files;
 mod seals;
 mod stores;
