@@ -38,7 +38,7 @@ async function lineMatching(child, wanted) {
 
 /** Waits until `holds` gives true; fails after a generous while. */
 export async function until(holds, what) {
-  const end = Date.now() + TIMEOUT / 2;
+  const end = Date.now() + 2 * TIMEOUT;
   while (!(await holds())) {
     assert.ok(Date.now() < end, `${what} did not come`);
     await pause(50);
