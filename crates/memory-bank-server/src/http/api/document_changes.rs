@@ -150,9 +150,10 @@ async fn changed<T: Send>(
     Ok((outcome, changes))
 }
 
-/// A name that a document gets. With one that no document can have, nothing that is stored conflicts.
+/// A name that a document gets. Its schema admits more names than the rules of documents, so that one of the others is no malformed
+/// request.
 fn new_name(name: &str) -> Result<DocumentPath, Refusal> {
-    DocumentPath::parse(name).map_err(|error| Refusal::Malformed(error.to_string()))
+    DocumentPath::parse(name).map_err(|error| Refusal::Conflict(error.to_string()))
 }
 
 /// The name under which the store has the document.
