@@ -202,7 +202,7 @@ macro_rules! contract_tests {
             one_entity_of_a_user_since_a_time_is_taken_back, what_cannot_be_written_leaves_documents_and_graph,
             undo_of_a_replacement_lets_the_former_fact_hold_and_bounds_come_back, undos_and_writes_at_the_same_time_lose_nothing);
         $crate::contract_tests!(@module $fresh, undo_at_once:
-            an_undo_and_an_erasure_at_once_leave_one_text_and_no_erased_one,
+            an_undo_and_an_erasure_at_once_leave_a_whole_text_and_readable_versions,
             of_two_undos_at_once_one_takes_back_and_the_other_finds_nothing,
             an_undo_while_another_renames_the_document_keeps_both);
         $crate::contract_tests!(@module $fresh, undo_previews:

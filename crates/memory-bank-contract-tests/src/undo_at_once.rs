@@ -37,7 +37,7 @@ fn takes_one_back(report: &UndoReport) -> bool {
     report.is_written
 }
 
-pub async fn an_undo_and_an_erasure_at_once_leave_one_text_and_no_erased_one(p: Project) {
+pub async fn an_undo_and_an_erasure_at_once_leave_a_whole_text_and_readable_versions(p: Project) {
     for round in 0..ROUNDS {
         let (name, second) = changed(&p, round).await;
         let (request, document) = (request(second, 3), path(&name));
@@ -46,7 +46,7 @@ pub async fn an_undo_and_an_erasure_at_once_leave_one_text_and_no_erased_one(p: 
         assert!(erased.unwrap() >= 2, "{name}");
         let text = p.text(&name).await.unwrap();
         let undone = undone.unwrap();
-        // An erasure in the middle of the undo leaves nothing to take back, and the undo names the document.
+        // If the erasure comes first, the undo has nothing to take back and names the document.
         let is_left = undone.left.iter().any(|left| left.reason == Reason::NoHistory);
         let is_undone = !is_left && takes_one_back(&undone);
         assert!(!is_left || !undone.is_written, "{undone:?}");
