@@ -57,11 +57,22 @@ impl<'o> ListRewriter<'o> {
             if self.joint != Some(Edge::Open) {
                 self.new.push_str(self.ending.as_str());
             }
-            self.new.push_str(self.outline.slice(stray));
+            self.push_paragraph(stray);
             if !self.new.ends_with('\n') {
                 self.new.push_str(self.ending.as_str());
             }
             self.joint = Some(Edge::Text);
+        }
+    }
+
+    /// Copies the lines of a paragraph of an item. `===` below them, which is text as long as the paragraph belongs to
+    /// an item, would make them a heading.
+    fn push_paragraph(&mut self, lines: &Range<usize>) {
+        for (number, line) in self.outline.slice(lines).split_inclusive('\n').enumerate() {
+            if number > 0 && line.trim().chars().all(|character| character == '=') {
+                self.new.push_str(self.ending.as_str());
+            }
+            self.new.push_str(line);
         }
     }
 

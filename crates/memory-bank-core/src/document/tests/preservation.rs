@@ -110,6 +110,7 @@ fn the_parts_of_a_finalisation_follow_the_same_rule() {
 #[case::an_item_that_stays_keeps_bytes_and_place("## Next Steps\n- a\n  - deep\n* [x] B  \n1. c\n", &["b", "new", "C"], "## Next Steps\n* [x] B  \n* new\n1. c\n")]
 #[case::a_check_box_is_ticked_in_place("## Next Steps\n- [ ] a\n  more\n- b\n", &["[x] a more", "b"], "## Next Steps\n- [x] a\n  more\n- b\n")]
 #[case::a_line_that_only_follows_an_item_stays("## Next Steps\n- a\nRead ADR 7.\n- b\n", &["x"], "## Next Steps\n- x\n\nRead ADR 7.\n")]
+#[case::an_underline_below_what_stays_makes_no_heading("## Next Steps\n2. e\nprose\n===\n1. d\n", &["x"], "## Next Steps\n2. x\n\nprose\n\n===\n")]
 #[case::what_stays_underlines_nothing("## Next Steps\nText\n- a\n---\nEnd\n", &["x"], "## Next Steps\nText\n- x\n\n---\nEnd\n")]
 #[case::a_number_does_not_end_a_paragraph("## Next Steps\nText\n1. a\n2. b\n", &["b"], "## Next Steps\nText\n\n2. b\n")]
 #[case::another_order_moves_as_few_as_can_be("## Next Steps\n- a\n- b\n  more\n- c\n", &["c", "a", "b more"], "## Next Steps\n- c\n- a\n- b\n  more\n")]
@@ -400,6 +401,10 @@ fn remaining(text: &str, removed: &Removed) -> Vec<String> {
     left
 }
 
+/// The headings that the tools write.
+const WRITTEN: [&str; 5] =
+    ["Ongoing Tasks", "Next Steps", "Known Issues", "Update History", "Current Session Notes"];
+
 fn all_there(old: &str, new: &str, removed: &Removed) -> Result<(), TestCaseError> {
     prop_assert_eq!(removed.more, 0);
     let mut new_lines: Vec<&str> = new.lines().collect();
@@ -426,6 +431,11 @@ fn all_there(old: &str, new: &str, removed: &Removed) -> Result<(), TestCaseErro
             old,
             new
         );
+    }
+    let before = headings(old);
+    for heading in headings(new) {
+        let known = before.contains(&heading) || heading.contains("zzz") || WRITTEN.contains(&&*heading);
+        prop_assert!(known, "{:?} has become a heading\nold {:?}\nnew {:?}", heading, old, new);
     }
     if LineEnding::of(old) == LineEnding::CrLf {
         prop_assert_eq!(new.matches('\n').count(), new.matches("\r\n").count());

@@ -2,7 +2,9 @@
 //! and that a sequential object would have answered in the same way.
 //!
 //! It is the search of Wing and Gong with the memory of Lowe ("Testing for linearizability", 2017): each state of the search is
-//! a set of operations that have taken effect and the value after them, and is visited once.
+//! a set of operations that have taken effect and the value after them, and is visited once. An operation without a reply may
+//! take effect at any time, so that some of them would be tried in every combination: a value that a later reply contradicts
+//! is left at once, and an operation without a reply is not tried where the next one overwrites what it wrote.
 
 use std::collections::HashSet;
 use std::fmt::Debug;
@@ -27,6 +29,16 @@ pub(crate) trait Object {
 
     /// The value after a call; `None` if the object would have answered in another way.
     fn after(value: &Self::Value, call: &Self::Call) -> Option<Self::Value>;
+
+    /// Whether the object can answer the call in this way at some time after it had this value.
+    fn may_precede(_value: &Self::Value, _call: &Self::Call) -> bool {
+        true
+    }
+
+    /// Whether the call fits every value, and the value after it depends on the call alone.
+    fn overwrites(_call: &Self::Call) -> bool {
+        false
+    }
 }
 
 /// The most states of a search. A history beyond it is too long to be checked.
@@ -74,7 +86,8 @@ impl Set {
 
 struct Search<'a, O: Object> {
     operations: &'a [Operation<O::Call>],
-    visited: HashSet<(Set, O::Value)>,
+    /// The operations that have taken effect, the value after them, and whether the last one has no reply.
+    visited: HashSet<(Set, O::Value, bool)>,
     /// The longest order, and the value after it.
     longest: Vec<usize>,
     value: O::Value,
@@ -93,7 +106,14 @@ impl<O: Object> Search<'_, O> {
         if self.visited.len() >= MAX_STATES {
             return Found::TooLong;
         }
-        if !self.visited.insert((done.clone(), value.clone())) {
+        let is_possible = |operation: &Operation<O::Call>| {
+            operation.returned.is_none() || O::may_precede(value, &operation.call)
+        };
+        if !open().all(|(_, operation)| is_possible(operation)) {
+            return Found::Nothing;
+        }
+        let has_no_reply = order.last().is_some_and(|last| self.operations[*last].returned.is_none());
+        if !self.visited.insert((done.clone(), value.clone(), has_no_reply)) {
             return Found::Nothing;
         }
         let mut candidates: Vec<usize> =
@@ -101,7 +121,11 @@ impl<O: Object> Search<'_, O> {
         // What was answered first has probably taken effect first.
         candidates.sort_by_key(|index| self.operations[*index].returned.unwrap_or(u64::MAX));
         for index in candidates {
-            let Some(next) = O::after(value, &self.operations[index].call) else { continue };
+            let call = &self.operations[index].call;
+            if has_no_reply && O::overwrites(call) {
+                continue;
+            }
+            let Some(next) = O::after(value, call) else { continue };
             order.push(index);
             done.flip(index);
             let found = self.extend(order, done, &next);
@@ -170,6 +194,10 @@ impl Object for Register {
             RegisterCall::Delete => value.is_some().then_some(None),
         }
     }
+
+    fn overwrites(call: &RegisterCall) -> bool {
+        matches!(call, RegisterCall::Write(_))
+    }
 }
 
 /// A document to which lines are appended.
@@ -191,6 +219,13 @@ impl Object for AppendLog {
             LogCall::Read(seen) => (seen == value).then(|| value.clone()),
         }
     }
+
+    fn may_precede(value: &Self::Value, call: &LogCall) -> bool {
+        match call {
+            LogCall::Append(_) => true,
+            LogCall::Read(seen) => seen.starts_with(value),
+        }
+    }
 }
 
 /// The facts of an entity, which have no order. A read has them sorted.
@@ -204,6 +239,13 @@ impl Object for Facts {
         let mut next = AppendLog::after(value, call)?;
         next.sort();
         Some(next)
+    }
+
+    fn may_precede(value: &Self::Value, call: &LogCall) -> bool {
+        match call {
+            LogCall::Append(_) => true,
+            LogCall::Read(seen) => value.iter().all(|fact| seen.binary_search(fact).is_ok()),
+        }
     }
 }
 
@@ -324,6 +366,51 @@ mod tests {
             }
         }
         assert_eq!(checked::<Register>(&history), Ok(()));
+    }
+
+    /// Eight clients at once append lines, of which every third has no reply and takes no effect, and read them.
+    fn appended(count: u64) -> Vec<(u64, u64, LogCall)> {
+        let mut history = Vec::new();
+        let mut seen = Vec::new();
+        for number in 0..count {
+            let (at, line) = (number * 10, format!("line {number:03}"));
+            if number % 3 == 0 {
+                history.push((at, 0, append(&line)));
+            } else {
+                history.push((at, at + 75, append(&line)));
+                seen.push(line);
+                history.push((at + 76, at + 78, LogCall::Read(seen.clone())));
+            }
+        }
+        history
+    }
+
+    #[test]
+    fn lines_that_are_never_seen_are_not_tried_in_every_combination() {
+        let mut history = appended(120);
+        assert_eq!(checked::<AppendLog>(&history), Ok(()));
+        assert_eq!(checked::<Facts>(&history), Ok(()));
+        let (lost, mut last) = (40, lines(""));
+        if let Some((.., LogCall::Read(seen))) = history.last() {
+            last = LogCall::Read([&seen[..lost], &seen[lost + 1..]].concat());
+        }
+        history.push((2_000, 2_001, last));
+        for wrong in [checked::<AppendLog>(&history), checked::<Facts>(&history)] {
+            let wrong = wrong.unwrap_err();
+            assert!(wrong.starts_with("no order explains"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn texts_that_are_never_seen_are_not_tried_in_every_combination() {
+        let mut history: Vec<_> = (1..60).map(|number| (1, 0, write(&format!("lost {number}")))).collect();
+        let written =
+            (0..60_u64).map(|number| (number * 10 + 2, number * 10 + 40, write(&format!("text {number}"))));
+        history.extend(written);
+        assert_eq!(checked::<Register>(&history), Ok(()));
+        history.push((1_000, 1_001, read("")));
+        let wrong = checked::<Register>(&history).unwrap_err();
+        assert!(wrong.starts_with("no order explains"), "{wrong}");
     }
 
     #[test]
