@@ -2996,6 +2996,9 @@ BEGIN
   IF project IS NULL THEN
     RAISE EXCEPTION 'only an owner may erase history' USING ERRCODE = 'insufficient_privilege';
   END IF;
+  -- Waits for changes that bring something of the history back, and keeps others out: they check under the same lock, shared, that what
+  -- they are made of is still there.
+  PERFORM pg_advisory_xact_lock(hashtextextended('memory-bank-mcp erasure ' || project::text, 0));
   SELECT v.* INTO last FROM app.document_versions v WHERE v.project_id = project AND v.document_id = p_document
   ORDER BY v.version DESC LIMIT 1;
   DELETE FROM app.document_versions v WHERE v.project_id = project AND v.document_id = p_document;
@@ -3214,6 +3217,7 @@ BEGIN
   IF project IS NULL THEN
     RAISE EXCEPTION 'only an owner may erase history' USING ERRCODE = 'insufficient_privilege';
   END IF;
+  PERFORM pg_advisory_xact_lock(hashtextextended('memory-bank-mcp erasure ' || project::text, 0));
   SELECT h.former ->> 'name' INTO name FROM app.graph_history h
   WHERE h.project_id = project AND h.entity_id = p_entity AND h.id = p_entity AND h.former IS NOT NULL
   ORDER BY h.number DESC LIMIT 1;

@@ -15,6 +15,8 @@ pub struct Script {
     pub requests: Vec<Vec<u8>>,
     /// A text that identifies a good reply.
     pub expects: &'static str,
+    /// A last request, which ends the session: a key has a bounded number of them.
+    pub end: Option<Vec<u8>>,
 }
 
 /// The result.
@@ -62,6 +64,9 @@ async fn drive(
             bail!("an unexpected answer: {}", String::from_utf8_lossy(answer));
         }
         if now >= end {
+            if let Some(last) = &script.end {
+                connection.ask(last).await?;
+            }
             return Ok(times);
         }
         if now >= begin {

@@ -276,7 +276,7 @@ impl Bench {
             Kind::PgbenchEdit => return self.pgbench("edit.sql", length),
             Kind::Stateless => {
                 let requests = vec![self.stateless(streaming, "read_memory_bank_file", &read)];
-                (streaming, self.each(|_| Script { requests: requests.clone(), expects: TELLING }))
+                (streaming, self.each(|_| Script { requests: requests.clone(), expects: TELLING, end: None }))
             }
             Kind::SessionEvents => (streaming, self.sessions(streaming, &[reading(&read)], TELLING).await?),
             Kind::SessionJson => (json, self.sessions(json, &[reading(&read)], TELLING).await?),
@@ -288,7 +288,11 @@ impl Bench {
                         let arguments = json!({"filename": name, "content": document(first)});
                         self.stateless(streaming, "write_memory_bank_file", &arguments)
                     };
-                    Script { requests: vec![write("one"), write("another")], expects: "\"isError\":false" }
+                    Script {
+                        requests: vec![write("one"), write("another")],
+                        expects: "\"isError\":false",
+                        end: None,
+                    }
                 });
                 (streaming, scripts)
             }
@@ -303,7 +307,7 @@ impl Bench {
                     let key = if kind == Kind::AppendSpread { self.keys.get(number) } else { None };
                     let key = key.unwrap_or(&self.key);
                     let request = self.stateless_with(key, streaming, "track_progress", &arguments);
-                    scripts.push(Script { requests: vec![request], expects: "\"isError\":false" });
+                    scripts.push(Script { requests: vec![request], expects: "\"isError\":false", end: None });
                 }
                 (streaming, scripts)
             }
@@ -334,7 +338,8 @@ impl Bench {
             let session = session.context("the handshake brings no session")?.trim().to_owned();
             let headers = [("MCP-Protocol-Version", "2025-11-25"), ("Mcp-Session-Id", &session)];
             let requests = messages.iter().map(|message| self.request(address, &headers, message)).collect();
-            scripts.push(Script { requests, expects });
+            let end = Some(Self::request_with("DELETE", &self.key, address, &headers, ""));
+            scripts.push(Script { requests, expects, end });
         }
         Ok(scripts)
     }
@@ -358,22 +363,22 @@ impl Bench {
                 "io.modelcontextprotocol/clientCapabilities": {}}}});
         let headers =
             [("MCP-Protocol-Version", "2026-07-28"), ("Mcp-Method", "tools/call"), ("Mcp-Name", tool)];
-        Self::request_with(key, address, &headers, &message)
+        Self::request_with("POST", key, address, &headers, &message.to_string())
     }
 
     fn request(&self, address: std::net::SocketAddr, headers: &[(&str, &str)], message: &Value) -> Vec<u8> {
-        Self::request_with(&self.key, address, headers, message)
+        Self::request_with("POST", &self.key, address, headers, &message.to_string())
     }
 
     fn request_with(
+        method: &str,
         key: &str,
         address: std::net::SocketAddr,
         headers: &[(&str, &str)],
-        message: &Value,
+        body: &str,
     ) -> Vec<u8> {
-        let body = message.to_string();
         let mut head = format!(
-            "POST /mcp HTTP/1.1\r\nHost: {address}\r\nX-API-Key: {}\r\nContent-Type: application/json\r\n\
+            "{method} /mcp HTTP/1.1\r\nHost: {address}\r\nX-API-Key: {}\r\nContent-Type: application/json\r\n\
              Accept: application/json, text/event-stream\r\nContent-Length: {}\r\n",
             key,
             body.len()

@@ -393,7 +393,7 @@ pub async fn history_and_restore_keep_bounds(p: Project) {
     assert_eq!(was.observations(), [&first, &second]);
     let text = render(&was);
     assert!(text.contains("fact two [until 2199-01-31, replaces \"fact one\"]"), "{text}");
-    p.bank.restore_entity(&p.caller, &was).await.unwrap();
+    p.bank.restore_entity(&p.caller, &was, &[]).await.unwrap();
     assert_eq!(shown(&p, now()).await, (vec!["fact two".into()], 1));
     assert_eq!(p.other.export(&p.caller).await.unwrap().observations.pop().unwrap(), second);
 }

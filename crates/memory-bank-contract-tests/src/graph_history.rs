@@ -4,13 +4,17 @@
 use std::collections::BTreeMap;
 
 use memory_bank_core::caller::Caller;
-use memory_bank_core::error::GraphError;
+use memory_bank_core::error::{EditError, GraphError, StoreError};
+use memory_bank_core::graph::event::Event;
 use memory_bank_core::graph::history::{
     EntitySnapshot, GraphChange, GraphChangeQuery, GraphItem, GraphSubject, ItemChange, render, summary,
 };
 use memory_bank_core::graph::outline::{OutlineEntity, OutlineRelation};
-use memory_bank_core::history::ChangeContext;
-use memory_bank_core::store::{EntityDraft, EntityRef, GraphHistoryError, ObservationDraft};
+use memory_bank_core::graph::state::GraphState;
+use memory_bank_core::history::{ChangeContext, HistorySource};
+use memory_bank_core::store::{
+    Drafts, EntityDraft, EntityRef, GraphHistoryError, GraphPart, ObservationDraft,
+};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -152,18 +156,18 @@ pub async fn a_deleted_entity_is_found_by_its_name_and_comes_back_as_it_was(p: P
     assert_eq!(gone, 4, "{:?}", words(&deleted));
     assert!(at(&p, "Api", deleted[0].number).await.entity().is_none());
     assert_eq!(render(&at(&p, "Api", before).await), render(&was));
-    let done = p.bank.restore_entity(&p.caller, &was).await.unwrap();
+    let done = p.bank.restore_entity(&p.caller, &was, &[]).await.unwrap();
     assert_eq!((done.observations_added, done.relations_added, done.entity_changed), (2, 1, true));
     let now = p.other.entity_chain(&p.caller, &named("Api"), 0).await.unwrap().now;
     assert_eq!(render(&now), render(&was));
     // A second restore changes nothing.
     let count = of(&p, "Api").await.len();
-    p.bank.restore_entity(&p.caller, &was).await.unwrap();
+    p.bank.restore_entity(&p.caller, &was, &[]).await.unwrap();
     assert_eq!(of(&p, "Api").await.len(), count);
     // A relation to an entity that is gone stays away.
     p.bank.delete_entity(&p.caller, &named("Api")).await.unwrap();
     p.bank.delete_entity(&p.caller, &named("Store")).await.unwrap();
-    let done = p.bank.restore_entity(&p.caller, &was).await.unwrap();
+    let done = p.bank.restore_entity(&p.caller, &was, &[]).await.unwrap();
     assert_eq!(done.relations_left, ["uses Store"]);
 }
 
@@ -172,12 +176,12 @@ pub async fn an_editor_restores_but_deletes_no_facts_and_an_owner_does(p: Projec
     let first = of(&p, "A").await[0].number;
     let was = at(&p, "A", first).await;
     fact(&p, &p.caller, "A", "one").await;
-    let refused = p.bank.restore_entity(&p.colleague, &was).await;
+    let refused = p.bank.restore_entity(&p.colleague, &was, &[]).await;
     if !p.colleague.may(memory_bank_core::caller::Right::Admin) {
         assert!(matches!(refused, Err(GraphError::Invalid(_))), "{refused:?}");
         assert_eq!(facts(&p.other.entity_chain(&p.caller, &named("A"), 0).await.unwrap().now), ["one"]);
     }
-    p.bank.restore_entity(&p.caller, &was).await.unwrap();
+    p.bank.restore_entity(&p.caller, &was, &[]).await.unwrap();
     assert!(facts(&p.other.entity_chain(&p.caller, &named("A"), 0).await.unwrap().now).is_empty());
 }
 
@@ -196,6 +200,59 @@ pub async fn an_erased_history_of_an_entity_is_gone_and_the_entity_stays(p: Proj
     assert_eq!(facts(&now), ["stays"]);
     if !p.colleague.may(memory_bank_core::caller::Right::Admin) {
         assert!(p.bank.erase_entity(&p.colleague, &named("A")).await.is_err());
+    }
+}
+
+pub async fn nothing_brings_erased_changes_back(p: Project) {
+    entity(&p, &p.caller, "A", json!({})).await;
+    let secret = fact(&p, &p.caller, "A", "a secret").await;
+    let before = of(&p, "A").await[0].number;
+    p.bank.delete_observation(&p.caller, &secret, None).await.unwrap();
+    let chain = p.bank.entity_chain(&p.caller, &named("A"), before).await.unwrap();
+    let made_of = [chain.numbers(), vec![before]].concat();
+    assert!(!chain.numbers().is_empty());
+    p.other.erase_entity(&p.caller, &named("A")).await.unwrap();
+    let refused = p.bank.restore_entity(&p.caller, &chain.start(), &made_of).await;
+    assert!(matches!(refused, Err(GraphError::Store(StoreError::HistoryErased))), "{refused:?}");
+    let mut editor = |drafts: &mut Drafts| {
+        let made_of = vec![HistorySource::GraphChanges(made_of.clone())];
+        drafts.set_context(&ChangeContext { made_of, ..ChangeContext::default() });
+        Ok(())
+    };
+    let part = GraphPart { entities: [chain.now.id.clone()].into(), ..GraphPart::default() };
+    let mut rule = |state: &GraphState, _: &str| {
+        assert!(state.entity(&chain.now.id).is_some());
+        Ok(vec![Event::EntityDelete { entity_id: chain.now.id.clone(), ts: String::new() }])
+    };
+    let refused = p.bank.edit_with_graph(&p.caller, &[], &mut editor, &part, &mut rule).await;
+    assert!(matches!(refused, Err(EditError::Store(StoreError::HistoryErased))), "{refused:?}");
+    let now = p.bank.entity_chain(&p.caller, &named("A"), 0).await.unwrap().now;
+    assert!(now.entity().is_some() && facts(&now).is_empty());
+}
+
+pub async fn a_restore_at_once_with_an_erasure_comes_before_it_or_not_at_all(p: Project) {
+    for round in 0..16 {
+        let name = format!("A{round}");
+        entity(&p, &p.caller, &name, json!({})).await;
+        let secret = fact(&p, &p.caller, &name, "a secret").await;
+        let before = of(&p, &name).await[0].number;
+        p.bank.delete_observation(&p.caller, &secret, None).await.unwrap();
+        let restore = async {
+            let Ok(chain) = p.bank.entity_chain(&p.caller, &named(&name), before).await else { return false };
+            let made_of = [chain.numbers(), vec![before]].concat();
+            p.bank.restore_entity(&p.caller, &chain.start(), &made_of).await.is_ok()
+        };
+        let erase = async {
+            for _ in 0..round % 8 {
+                p.other.list(&p.caller).await.unwrap();
+            }
+            p.other.erase_entity(&p.caller, &named(&name)).await
+        };
+        let (is_back, erased) = futures::join!(restore, erase);
+        erased.unwrap();
+        let chain = p.bank.entity_chain(&p.caller, &named(&name), 0).await.unwrap();
+        assert_eq!(facts(&chain.now).len(), usize::from(is_back), "{name}");
+        assert_eq!(chain.numbers(), [0_i64; 0], "{name}");
     }
 }
 
@@ -347,7 +404,7 @@ pub async fn the_outline_shows_the_graph_as_it_is_and_as_it_was(p: Project) {
     let chain = p.bank.entity_chain(&p.caller, &named("B"), 0).await.unwrap();
     p.bank.delete_entity(&p.caller, &named("B")).await.unwrap();
     let alone = now().await;
-    p.bank.restore_entity(&p.caller, &chain.now).await.unwrap();
+    p.bank.restore_entity(&p.caller, &chain.now, &[]).await.unwrap();
     entity(&p, &p.caller, "C", json!({})).await;
     p.bank.link(&p.caller, &named("C"), "uses", &named("A")).await.unwrap();
     let shown = |entities: &[&str], relations: &[&str]| {
@@ -409,7 +466,7 @@ pub async fn the_graph_before_a_time_has_what_was_deleted_since_and_nothing_late
     let chain = p.bank.entity_chain(&p.caller, &named("B"), 0).await.unwrap();
     p.bank.delete_entity(&p.caller, &named("B")).await.unwrap();
     note().await;
-    p.bank.restore_entity(&p.caller, &chain.now).await.unwrap();
+    p.bank.restore_entity(&p.caller, &chain.now, &[]).await.unwrap();
     note().await;
     let backup = p.bank.create_backup(&p.caller, None).await.unwrap();
     p.bank.delete_entity(&p.caller, &named("A")).await.unwrap();

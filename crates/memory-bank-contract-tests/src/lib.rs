@@ -181,7 +181,8 @@ macro_rules! contract_tests {
             a_change_records_tool_and_session_and_lists_are_filtered_and_paged,
             a_deleted_entity_is_found_by_its_name_and_comes_back_as_it_was,
             an_editor_restores_but_deletes_no_facts_and_an_owner_does,
-            an_erased_history_of_an_entity_is_gone_and_the_entity_stays, numbers_of_erased_changes_name_no_others,
+            an_erased_history_of_an_entity_is_gone_and_the_entity_stays, nothing_brings_erased_changes_back,
+            a_restore_at_once_with_an_erasure_comes_before_it_or_not_at_all, numbers_of_erased_changes_name_no_others,
             an_unknown_entity_or_change_is_named,
             an_entity_as_it_was_after_each_change_equals_a_model,
             the_outline_shows_the_graph_as_it_is_and_as_it_was,
@@ -202,7 +203,8 @@ macro_rules! contract_tests {
             one_entity_of_a_user_since_a_time_is_taken_back, what_cannot_be_written_leaves_documents_and_graph,
             undo_of_a_replacement_lets_the_former_fact_hold_and_bounds_come_back, undos_and_writes_at_the_same_time_lose_nothing);
         $crate::contract_tests!(@module $fresh, undo_at_once:
-            an_undo_and_an_erasure_at_once_leave_a_whole_text_and_readable_versions,
+            an_undo_and_an_erasure_at_once_leave_a_whole_text_and_readable_versions, nothing_brings_an_erased_text_back,
+            a_restore_or_an_undo_at_once_with_an_erasure_comes_before_it_or_not_at_all,
             of_two_undos_at_once_one_takes_back_and_the_other_finds_nothing,
             an_undo_while_another_renames_the_document_keeps_both);
         $crate::contract_tests!(@module $fresh, undo_previews:

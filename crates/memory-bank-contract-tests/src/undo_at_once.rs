@@ -2,9 +2,9 @@
 #![expect(missing_docs, reason = "the name of each function is its rule")]
 
 use memory_bank_core::caller::Caller;
-use memory_bank_core::document::DocumentPath;
-use memory_bank_core::error::EditError;
-use memory_bank_core::history::Version;
+use memory_bank_core::document::{DocumentPath, Etag};
+use memory_bank_core::error::{EditError, StoreError};
+use memory_bank_core::history::{ChainQuery, ChangeContext, HistorySource, Version};
 use memory_bank_core::store::{Bank, Drafts, Reason, UndoReport, undo};
 
 use crate::undo::{context, request, versions, write};
@@ -29,6 +29,81 @@ async fn all_read_back(p: &Project, name: &str) -> Vec<Version> {
         assert_eq!(read.text.is_some(), version.etag.is_some(), "{version:?}");
     }
     listed
+}
+
+/// Brings the second version of a document back as the tool does: the text is read first, and written by an edit that names it.
+async fn restore_second(p: &Project, name: &str) -> Result<(), EditError> {
+    let document = path(name);
+    let Ok(found) = p.bank.read_version(&p.caller, &document, 2).await else {
+        return Err(StoreError::HistoryErased.into());
+    };
+    let text = found.text.unwrap();
+    let (of, etag) = (found.version.document, Etag::of(&text));
+    let made_of = vec![HistorySource::Text { document: of, path: document.clone(), etag }];
+    let context = ChangeContext { restores: true, made_of, ..context(9000, "history") };
+    let mut editor = |drafts: &mut Drafts| {
+        drafts.set_context(&context);
+        drafts.set(&document, text.clone())
+    };
+    p.bank.edit(&p.caller, std::slice::from_ref(&document), &mut editor).await.map(drop)
+}
+
+/// A document without the secret that its second version has; its second session wrote the secret, its third one removed it.
+async fn cleaned(p: &Project, round: u128) -> String {
+    let name = format!("{round}.md");
+    for (session, text) in [(100 + round, "one\n"), (200 + round, "one\nsecret\n"), (300 + round, "one\n")] {
+        write(p, &p.caller, session, &name, text).await;
+    }
+    name
+}
+
+pub async fn nothing_brings_an_erased_text_back(p: Project) {
+    let name = cleaned(&p, 0).await;
+    let document = path(&name);
+    let found = p.bank.read_version(&p.caller, &document, 2).await.unwrap();
+    let query =
+        ChainQuery { document: found.version.document.clone(), path: document.clone(), from: 3, most: 10 };
+    let chain = p.bank.chain(&p.caller, &query).await.unwrap();
+    p.other.erase(&p.caller, &document).await.unwrap();
+    let (of, etag) = (found.version.document, Etag::of(&found.text.unwrap()));
+    let source = chain.source(&of, &document);
+    for source in [HistorySource::Text { document: of, path: document.clone(), etag }, source] {
+        let mut editor = |drafts: &mut Drafts| {
+            drafts.set_context(&ChangeContext { made_of: vec![source.clone()], ..context(9000, "history") });
+            drafts.set(&document, "one\nsecret\n".to_owned())
+        };
+        let refused = p.bank.edit(&p.caller, std::slice::from_ref(&document), &mut editor).await;
+        assert!(matches!(refused, Err(EditError::Store(StoreError::HistoryErased))), "{refused:?}");
+    }
+    assert_eq!(p.text(&name).await.as_deref(), Some("one\n"));
+}
+
+pub async fn a_restore_or_an_undo_at_once_with_an_erasure_comes_before_it_or_not_at_all(p: Project) {
+    for round in 0..4 * ROUNDS {
+        let name = cleaned(&p, round).await;
+        let document = path(&name);
+        let again = async {
+            if round % 2 == 0 {
+                return restore_second(&p, &name).await.is_ok();
+            }
+            let undone = undo(p.bank.as_ref(), &p.caller, &request(300 + round, 3)).await;
+            undone.is_ok_and(|report| report.is_written)
+        };
+        let erase = async {
+            for _ in 0..round % 8 {
+                p.other.list(&p.caller).await.unwrap();
+            }
+            p.other.erase(&p.caller, &document).await
+        };
+        let (is_back, erased) = futures::join!(again, erase);
+        erased.unwrap();
+        let text = p.text(&name).await.unwrap();
+        assert_eq!(text, if is_back { "one\nsecret\n" } else { "one\n" }, "{name}");
+        // What came back is erased, too.
+        let known = p.other.content_at(&p.caller, &document, &Etag::of("one\nsecret\n")).await.unwrap();
+        assert_eq!(known, None, "{name}");
+        assert_eq!(all_read_back(&p, &name).await, [], "{name}");
+    }
 }
 
 fn takes_one_back(report: &UndoReport) -> bool {

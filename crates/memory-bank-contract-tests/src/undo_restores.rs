@@ -131,7 +131,7 @@ pub async fn a_restored_backup_is_taken_back_by_its_user_and_time_and_by_restore
     let number =
         chain.changes.iter().rev().find(|change| change.session == context(5, "").session).unwrap().number;
     let chain = p.other.entity_chain(&p.caller, &named("C"), number - 1).await.unwrap();
-    p.bank.restore_entity(&p.caller, &chain.start()).await.unwrap();
+    p.bank.restore_entity(&p.caller, &chain.start(), &[]).await.unwrap();
     assert!(shown(&p, "C").await.unwrap().contains("of c"));
 }
 

@@ -270,7 +270,7 @@ impl Sequence<'_> {
                 let number = chain.changes[usize::from(*version) % chain.changes.len()].number;
                 let was = p.bank.entity_chain(caller, &name, number).await.unwrap().start();
                 if was.entity().is_some() {
-                    let restored = bank.restore_entity(caller, &was).await;
+                    let restored = bank.restore_entity(caller, &was, &[]).await;
                     assert!(restored.is_ok() || !is_owner, "{restored:?}");
                 }
             }

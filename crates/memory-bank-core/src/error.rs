@@ -76,6 +76,11 @@ pub enum StoreError {
         "other programs are changing the documents of the memory bank at the same time; try again in a moment"
     )]
     ChangedMeanwhile,
+    /// The edit brings back or takes back something of the history that was erased meanwhile. Nothing was changed.
+    #[error(
+        "the history of which this is made was erased or thinned meanwhile, so nothing was changed; list the versions again"
+    )]
+    HistoryErased,
     /// The storage cannot be reached at the moment; the detail is for the log.
     #[error("the storage cannot be reached: {0}")]
     Unreachable(String),

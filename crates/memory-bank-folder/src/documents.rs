@@ -163,6 +163,7 @@ impl FolderBank {
         }
         let mut plan = Plan::of(&drafts, &opened.stored_names, &opened.raw)?;
         plan.known = opened.known;
+        guard = self.check_sources(guard, &plan.context.made_of).await?;
         if let Some(rule) = rule {
             (guard, plan.graph) = self.plan_graph(guard, caller, &plan.context, rule).await?;
         }

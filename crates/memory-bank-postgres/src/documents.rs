@@ -22,6 +22,7 @@ use crate::documents::opened::{COUNT_ALL, Comparison, LOCK_LAST, OPEN, Opened, b
 pub(crate) use crate::documents::opened::{document_of, names_of};
 use crate::documents::plan::{Plan, check_count, check_names, check_quota, notify, write};
 use crate::edit_groups::{Awaited, Entry, RunGroup};
+use crate::history_sources::hold;
 use crate::tenant::{Failure, Query, TRIES, Transaction, Value};
 
 const LIST: &str = "SELECT path, octet_length(content)::bigint, updated_at FROM public.documents \
@@ -169,13 +170,7 @@ impl PostgresBank {
                     .and_then(|opened| opened.with(needed, &ends))
                     .map_err(EditError::from)
                     .and_then(|opened| self.plan(caller, opened, editor)),
-                Err(failure) => {
-                    // A transaction without an answer is dropped, and its connection closed.
-                    if matches!(failure, Failure::Conflict(_)) {
-                        transaction.roll_back().await;
-                    }
-                    return Err(failure.into());
-                }
+                Err(failure) => return Err(self.refused(transaction, failure).await),
             };
         }
         let plan = match planned {
@@ -185,8 +180,19 @@ impl PostgresBank {
                 return other.map_err(Refusal::Edit);
             }
         };
+        if let Err(failure) = hold(&transaction, &project, &plan.context.made_of).await {
+            return Err(self.refused(transaction, failure).await);
+        }
         write(&self.database, caller, transaction, &plan, None).await?;
         Ok(plan)
+    }
+
+    /// Ends a transaction after a failure. One without an answer is dropped, and its connection closed.
+    async fn refused(&self, transaction: Transaction, failure: Failure) -> Refusal {
+        if matches!(failure, Failure::Conflict(_) | Failure::Store(StoreError::HistoryErased)) {
+            transaction.roll_back().await;
+        }
+        failure.into()
     }
 
     /// Reads and locks the last document of each series, and counts the documents: a third round trip, for the few

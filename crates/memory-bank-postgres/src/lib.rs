@@ -23,6 +23,7 @@ mod event_partitions;
 mod events;
 mod graph;
 mod history;
+mod history_sources;
 mod identities;
 mod index_cache;
 mod isolation;

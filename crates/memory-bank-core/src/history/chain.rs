@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use crate::document::{Document, DocumentPath, Etag};
-use crate::history::{Damage, Delta, Version};
+use crate::history::{Damage, Delta, HistorySource, Version};
 
 /// A version with the step back from it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +69,13 @@ pub struct ChainQuery {
 }
 
 impl Chain {
+    /// Its versions as what an edit is made of. `document`: the store's own name of the document, `path` a name that it has.
+    #[must_use]
+    pub fn source(&self, document: &str, path: &DocumentPath) -> HistorySource {
+        let numbers = self.links.iter().map(|link| link.version.number).collect();
+        HistorySource::Versions { document: document.to_owned(), path: path.clone(), numbers }
+    }
+
     /// The document as it is now.
     #[must_use]
     pub fn now(&self) -> Option<Snapshot> {

@@ -16,7 +16,7 @@ mod version;
 
 pub use blame::{Blamed, blame};
 pub use chain::{Chain, ChainQuery, Link, Snapshot};
-pub use context::ChangeContext;
+pub use context::{ChangeContext, HistorySource};
 pub use delta::{DamagedDelta, Delta};
 pub(crate) use live::live;
 pub use mark::{ChangeFacts, UndoMark, stored_tool, tool_and_mark};

@@ -30,6 +30,12 @@ pub struct EntityChain {
 }
 
 impl EntityChain {
+    /// The numbers of these changes.
+    #[must_use]
+    pub fn numbers(&self) -> Vec<i64> {
+        self.changes.iter().map(|change| change.number).collect()
+    }
+
     /// The entity before all of these changes: as it was after the one that they follow.
     #[must_use]
     pub fn start(&self) -> EntitySnapshot {
@@ -95,10 +101,16 @@ pub trait GraphHistoryStore: Send + Sync {
     ) -> Result<EntityChain, GraphHistoryError>;
 
     /// Makes an entity what the snapshot has, in one change of the graph. Relations to entities that do not exist stay away.
+    /// `made_of`: the numbers of the changes that led to the snapshot.
+    ///
+    /// # Errors
+    /// One of these changes was erased meanwhile ([`StoreError::HistoryErased`]), the caller may not delete what has to go, or the
+    /// store failed.
     async fn restore_entity(
         &self,
         caller: &Caller,
         target: &EntitySnapshot,
+        made_of: &[i64],
     ) -> Result<EntityRestored, GraphError>;
 
     /// The changes of these items, each given with its entity as [`GraphItem::entity_id`](crate::graph::history::GraphItem::entity_id)

@@ -17,6 +17,7 @@ use memory_bank_core::graph::history::{
 use memory_bank_core::graph::naming::Lookup;
 use memory_bank_core::graph::outline::{Outline, OutlineBuilder};
 use memory_bank_core::graph::state::GraphState;
+use memory_bank_core::history::HistorySource;
 use memory_bank_core::limits;
 use memory_bank_core::store::{
     Change, DocumentChange, Editor, EntityChain, EntityRef, GraphHistoryError, GraphHistoryStore, GraphPart,
@@ -99,9 +100,12 @@ impl GraphHistoryStore for FolderBank {
         &self,
         caller: &Caller,
         target: &EntitySnapshot,
+        made_of: &[i64],
     ) -> Result<EntityRestored, GraphError> {
         let (by, target) = (caller.clone(), target.clone());
-        self.write_graph(caller, move |state, now| {
+        let (history, made_of) = (self.history.clone(), [HistorySource::GraphChanges(made_of.to_vec())]);
+        let check = move |dir: &BankDir| history.check_sources(dir, &made_of);
+        self.write_graph_if(caller, check, move |state, now| {
             let (events, restored) = plan_restore(state, &target, now);
             restored.check(&by)?;
             Ok((events, restored))

@@ -61,6 +61,7 @@ pub(crate) use line_seal::LineSeal;
 pub(crate) use log::LOG;
 use log::View;
 use memory_file::memory_file;
+pub(crate) use replay::numbers_of;
 pub(crate) use signer::Signer;
 
 impl FolderBank {
@@ -106,11 +107,22 @@ impl FolderBank {
         caller: &Caller,
         plan: impl FnOnce(&GraphState, &str) -> Result<(Vec<Event>, T), GraphError> + Send + 'static,
     ) -> Result<T, GraphError> {
+        self.write_graph_if(caller, |_| Ok(()), plan).await
+    }
+
+    /// [`Self::write_graph`] if the check passes, under the same lock.
+    async fn write_graph_if<T: Send + 'static>(
+        &self,
+        caller: &Caller,
+        check: impl FnOnce(&BankDir) -> Result<(), StoreError> + Send + 'static,
+        plan: impl FnOnce(&GraphState, &str) -> Result<(Vec<Event>, T), GraphError> + Send + 'static,
+    ) -> Result<T, GraphError> {
         let guard = self.lock.exclusive().await?;
         let graph = self.graph.clone();
         let now = iso_millis(self.deps().clock.now());
         let by = self.signer(caller, &self.context, &now);
         let (changed, answer) = blocking(move || {
+            check(guard.dir())?;
             let result = graph.change(guard.dir(), &by, |state| plan(state, &now));
             drop(guard);
             result

@@ -92,6 +92,14 @@ pub(super) fn replay_planted(
     Ok(())
 }
 
+/// The numbers of all changes, own and planted. The caller holds the bank's lock. Blocks.
+pub(crate) fn numbers_of(dir: &BankDir, seal: Option<&LineSeal>) -> Result<HashSet<i64>, StoreError> {
+    let mut numbers = HashSet::new();
+    replay(dir, seal, &mut |change| numbers.extend([change.number]))?;
+    replay_planted(dir, seal, &mut |change| numbers.extend([change.number]), &mut |_| ())?;
+    Ok(numbers)
+}
+
 /// Visits the changes by pieces of the history, the newest piece first, and of each piece the oldest change first, until
 /// `is_enough` after a piece. Pieces that have no change before the number `after` are left out. A piece begins with the state
 /// at its time, so none before it is read; where that is not known, all pieces are one. The caller holds the bank's lock. Blocks.

@@ -14,6 +14,7 @@ mod outside_changes;
 mod outside_renames;
 mod record;
 mod seen_names;
+mod sources;
 mod thin;
 mod timeline;
 mod transferred;
@@ -359,11 +360,12 @@ impl HistoryStore for FolderBank {
         let (document, before, listed) = self
             .read_history(move |dir, seal| match &subject {
                 Subject::Document(path) => {
-                    let (before, listed) = listed_of(&[timeline_of(dir, path, seal)?]);
+                    let timelines = timeline_of(dir, path, seal).map(|timeline| vec![timeline]);
+                    let (before, listed) = listed_of(&none_if_it_exists(dir, path, timelines)?);
                     Ok((None, before, listed))
                 }
                 Subject::Name(path) => {
-                    let timelines = timelines_of(dir, path, seal)?;
+                    let timelines = none_if_it_exists(dir, path, timelines_of(dir, path, seal))?;
                     let document = timelines.first().map(|timeline| timeline.document.to_string());
                     let (before, listed) = listed_of(&timelines);
                     Ok((document, before, listed))
@@ -455,6 +457,22 @@ impl HistoryStore for FolderBank {
         })
         .await
         .inspect(|_| self.recent_contents.forget(|_| true))
+    }
+}
+
+/// A document that exists may have no versions: they were erased, or it never changed here.
+fn none_if_it_exists(
+    dir: &BankDir,
+    path: &DocumentPath,
+    timelines: Result<Vec<Timeline>, HistoryError>,
+) -> Result<Vec<Timeline>, HistoryError> {
+    match timelines {
+        Err(HistoryError::NoDocument(_))
+            if timeline::current_if_readable(dir, &name_on_disk(dir, path)).is_some() =>
+        {
+            Ok(Vec::new())
+        }
+        timelines => timelines,
     }
 }
 

@@ -135,7 +135,7 @@ struct Group {
 enum Applied {
     /// It ran: its changes, or why it was refused.
     Done(Result<Plan, EditError>),
-    /// It deletes, renames or brings back, which needs other rights, or needs more than a group has.
+    /// It deletes, renames or brings back, which needs other rights or the history, or needs more than a group has.
     Alone,
 }
 
@@ -168,7 +168,11 @@ impl Group {
         });
         if let Ok(plan) = &mut result {
             let revives = plan.inserts.0.iter().any(|text| text.revives.is_some());
-            if revives || !plan.deletes.is_empty() || !plan.renamed_from.is_empty() {
+            if revives
+                || !plan.context.made_of.is_empty()
+                || !plan.deletes.is_empty()
+                || !plan.renamed_from.is_empty()
+            {
                 return Some(Applied::Alone);
             }
             self.take(database, plan);

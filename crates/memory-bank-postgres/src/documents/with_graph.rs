@@ -11,6 +11,7 @@ use crate::bank::PostgresBank;
 use crate::documents::opened::{Comparison, OPEN, Opened};
 use crate::documents::plan::{Plan, notify, write};
 use crate::graph::{GraphWrites, PartKeys};
+use crate::history_sources::hold;
 use crate::tenant::{Failure, Query, TRIES, Transaction};
 
 impl PostgresBank {
@@ -66,11 +67,13 @@ impl PostgresBank {
         let (plan, graph) = match planned {
             Ok(planned) => planned,
             Err(refusal) => {
-                // A transaction without an answer is dropped, and its connection closed.
-                if !matches!(refusal, Refusal::Failed(Failure::Store(_))) {
-                    transaction.roll_back().await;
-                }
-                return Err(refusal);
+                return Err(match refusal {
+                    Refusal::Failed(failure) => self.refused(transaction, failure).await,
+                    refusal => {
+                        transaction.roll_back().await;
+                        refusal
+                    }
+                });
             }
         };
         if plan.is_empty() && graph.is_empty() {
@@ -92,6 +95,7 @@ impl PostgresBank {
     ) -> Result<(Plan, GraphWrites), Refusal> {
         let held = opened.held;
         let plan = self.plan(caller, opened, editor).map_err(Refusal::Edit)?;
+        hold(transaction, &caller.project.0, &plan.context.made_of).await?;
         let state = self.lock_part(transaction, &caller.project.0, keys).await?;
         let now = iso_millis(self.database.deps.clock.now());
         let events = rule(&state, &now).map_err(Refusal::Edit)?;

@@ -164,8 +164,10 @@ impl GraphHistoryStore for PostgresBank {
         &self,
         caller: &Caller,
         target: &EntitySnapshot,
+        made_of: &[i64],
     ) -> Result<EntityRestored, GraphError> {
         let mut keys = Keys::default().id(&target.id).whole(&target.id);
+        keys.made_of = made_of.to_vec();
         for Relation { from_id, to_id, .. } in target.relations() {
             keys = keys.id(from_id).id(to_id);
         }

@@ -15,6 +15,8 @@ pub(super) struct Keys {
     pub(super) fact: Option<Fact>,
     pub(super) facts: Facts,
     pub(super) related: Related,
+    /// The changes of which the change is made, by their numbers.
+    pub(super) made_of: Vec<i64>,
 }
 
 /// Facts that a new one is compared with or may replace: the newest of the entities, and those that are named by id or text.

@@ -16,6 +16,7 @@ use super::statements::Write;
 use crate::bank::PostgresBank;
 use crate::column::{answer, column};
 use crate::documents::versions::{SET_CHANGE, SettingOfChange};
+use crate::history_sources::{SourceColumns, check, queries};
 use crate::quota::{StoredBytes, USAGE};
 use crate::tenant::{Failure, Query, TRIES, Transaction, Value};
 
@@ -172,7 +173,19 @@ impl PostgresBank {
         let usage: [Value<'_>; 1] = [&project];
         let usage_at = reads.len();
         reads.push(Query::new(USAGE, &usage));
+        let sources = SourceColumns::of_changes(&keys.made_of);
+        let made_of = sources.values(&project);
+        let made_of_at = reads.len();
+        if !keys.made_of.is_empty() {
+            reads.extend(queries(&made_of));
+        }
         let (transaction, rows) = self.database.begin(caller, &reads).await?;
+        if !keys.made_of.is_empty()
+            && let Err(error) = check(answer(&rows, made_of_at + 1))
+        {
+            transaction.roll_back().await;
+            return Err(Refusal::Graph(error.into()));
+        }
         let between = |from: usize, to: usize| if from < to { answer(&rows, from) } else { &[] };
         let (observations, relations) =
             (between(observations_at, relations_at), between(relations_at, related_at));

@@ -37,7 +37,17 @@ pub(crate) struct ReplyBudget {
 
 #[derive(Debug, Default)]
 struct State {
-    used: usize,
+    /// What all reservations have.
+    reserved: Usage,
+    /// What those of them have that wait for more. None of these would end if each waited for the others, so the bytes of those that
+    /// wait do not count where no other reservation is left.
+    waiting: Usage,
+}
+
+/// Bytes in all, by key and by connection.
+#[derive(Debug, Default)]
+struct Usage {
+    all: usize,
     keys: HashMap<Option<KeyId>, usize>,
     connections: HashMap<ConnectionId, usize>,
 }
@@ -81,7 +91,7 @@ impl ReplyBudget {
     /// How many bytes are reserved.
     #[cfg(test)]
     fn used(&self) -> usize {
-        self.state.lock().used
+        self.state.lock().reserved.all
     }
 
     /// Reserves memory for a reply; waits briefly if there is none.
@@ -96,7 +106,7 @@ impl ReplyBudget {
     }
 }
 
-impl State {
+impl Usage {
     fn of_key(&self, key: Option<KeyId>) -> usize {
         self.keys.get(&key).copied().unwrap_or_default()
     }
@@ -106,7 +116,7 @@ impl State {
     }
 
     fn change(&mut self, holder: Holder, from: usize, to: usize) {
-        self.used = self.used.saturating_sub(from).saturating_add(to);
+        self.all = self.all.saturating_sub(from).saturating_add(to);
         change(&mut self.keys, holder.key, from, to);
         if let Some(connection) = holder.connection {
             change(&mut self.connections, connection, from, to);
@@ -124,25 +134,31 @@ fn change<K: Eq + Hash + Copy>(counts: &mut HashMap<K, usize>, of: K, from: usiz
 
 impl Reservation {
     /// Raises the reservation to `requested_bytes` bytes, if there is room. A reply that is larger than the whole budget is
-    /// admitted if it is the only one.
-    fn try_grow(&self, requested_bytes: usize) -> Result<(), NoMemory> {
+    /// admitted if no other one is being made. `waiting`: the bytes of this reservation that count as waiting.
+    fn try_grow(&self, requested_bytes: usize, waiting: usize) -> Result<(), NoMemory> {
         let mut own = self.bytes.lock();
         if requested_bytes <= *own {
             return Ok(());
         }
         let mut state = self.budget.state.lock();
-        let fits = |others: usize, most: usize| others == 0 || others.saturating_add(requested_bytes) <= most;
-        if !fits(state.of_key(self.holder.key).saturating_sub(*own), self.budget.per_key) {
+        let State { reserved, waiting: all_waiting } = &*state;
+        let fits = |of: fn(&Usage, Holder) -> usize, most: usize| {
+            let others = of(reserved, self.holder).saturating_sub(*own);
+            let others_waiting = of(all_waiting, self.holder).saturating_sub(waiting);
+            others <= others_waiting || others.saturating_add(requested_bytes) <= most
+        };
+        if !fits(|usage, holder| usage.of_key(holder.key), self.budget.per_key) {
             return Err(NoMemory::Key);
         }
-        let of_connection = self.holder.connection.map_or(0, |connection| state.of_connection(connection));
-        if !fits(of_connection.saturating_sub(*own), self.budget.per_connection) {
+        let of_connection =
+            |usage: &Usage, holder: Holder| holder.connection.map_or(0, |one| usage.of_connection(one));
+        if !fits(of_connection, self.budget.per_connection) {
             return Err(NoMemory::Connection);
         }
-        if !fits(state.used.saturating_sub(*own), self.budget.total) {
+        if !fits(|usage, _| usage.all, self.budget.total) {
             return Err(NoMemory::Server);
         }
-        state.change(self.holder, *own, requested_bytes);
+        state.reserved.change(self.holder, *own, requested_bytes);
         *own = requested_bytes;
         Ok(())
     }
@@ -150,7 +166,7 @@ impl Reservation {
     /// Sets the reservation to the size of the finished reply.
     pub(crate) fn settle(&self, bytes: usize) {
         let mut own = self.bytes.lock();
-        self.budget.state.lock().change(self.holder, *own, bytes);
+        self.budget.state.lock().reserved.change(self.holder, *own, bytes);
         *own = bytes;
         self.budget.freed.notify_waiters();
     }
@@ -159,15 +175,41 @@ impl Reservation {
 #[async_trait]
 impl ReplyMemory for Reservation {
     async fn need(&self, bytes: usize) -> Result<(), NoMemory> {
+        if self.try_grow(bytes, 0).is_ok() {
+            return Ok(());
+        }
         let deadline = Instant::now() + RESERVE_TIMEOUT;
+        let waiting = Waiting::of(self);
         loop {
             let mut freed = pin!(self.budget.freed.notified());
             freed.as_mut().enable();
-            let Err(full) = self.try_grow(bytes) else { return Ok(()) };
+            let Err(full) = self.try_grow(bytes, waiting.bytes) else { return Ok(()) };
             if tokio::time::timeout_at(deadline, freed).await.is_err() {
                 return Err(full);
             }
         }
+    }
+}
+
+/// A reservation that waits for more memory, until it is dropped.
+struct Waiting<'r> {
+    reservation: &'r Reservation,
+    bytes: usize,
+}
+
+impl<'r> Waiting<'r> {
+    fn of(reservation: &'r Reservation) -> Self {
+        let bytes = *reservation.bytes.lock();
+        reservation.budget.state.lock().waiting.change(reservation.holder, 0, bytes);
+        // Others that wait may be the only ones now.
+        reservation.budget.freed.notify_waiters();
+        Self { reservation, bytes }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.reservation.budget.state.lock().waiting.change(self.reservation.holder, self.bytes, 0);
     }
 }
 
@@ -254,7 +296,7 @@ mod tests {
         assert!(budget.reserve(over(key(3), 7), 10).await.is_ok());
         assert_eq!(budget.reserve(over(key(1), 9), 10).await.unwrap_err(), NoMemory::Key);
         drop(held);
-        assert!(budget.state.lock().connections.is_empty());
+        assert!(budget.state.lock().reserved.connections.is_empty());
     }
 
     #[tokio::test(start_paused = true)]
@@ -269,7 +311,7 @@ mod tests {
         first.need(60).await.unwrap();
         drop(first);
         assert_eq!(budget.used(), 0);
-        assert!(budget.state.lock().keys.is_empty());
+        assert!(budget.state.lock().reserved.keys.is_empty());
     }
 
     #[tokio::test(start_paused = true)]
@@ -282,6 +324,31 @@ mod tests {
         };
         let (second, ()) = tokio::join!(budget.reserve(key(1), 90), end);
         assert_eq!((second.is_ok(), budget.used()), (true, 100));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn requests_that_wait_for_each_other_pass_one_after_the_other() {
+        let budget = ReplyBudget::new(1000, 50);
+        for (held, wanted) in [(1, 60), (20, 40)] {
+            let began = Instant::now();
+            let most = Mutex::new((0_usize, 0_usize));
+            let call = async |number: u64| {
+                let reservation = budget.reserve(over(key(1), number), held).await?;
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                reservation.need(wanted).await?;
+                most.lock().0 += 1;
+                let running = most.lock().0;
+                most.lock().1 = running.max(most.lock().1);
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                most.lock().0 -= 1;
+                Ok::<_, NoMemory>(())
+            };
+            let (one, two) = tokio::join!(call(1), call(2));
+            assert_eq!((one, two, most.lock().1), (Ok(()), Ok(()), 1));
+            assert!(began.elapsed() < RESERVE_TIMEOUT);
+        }
+        assert_eq!(budget.used(), 0);
+        assert!(budget.state.lock().waiting.keys.is_empty());
     }
 
     #[tokio::test(start_paused = true)]

@@ -9,7 +9,7 @@ use crate::caller::{Caller, Right};
 use crate::document::{DocumentPath, Etag, unified_diff_within};
 use crate::error::EditError;
 use crate::history::{
-    Chain, ChainQuery, Link, Snapshot, Subject, TakenBack, Version, VersionQuery, take_back,
+    Chain, ChainQuery, HistorySource, Link, Snapshot, Subject, TakenBack, Version, VersionQuery, take_back,
 };
 use crate::limits;
 use crate::store::{Bank, Drafts, HistoryError, ReadOutcome, Renaming};
@@ -30,6 +30,8 @@ pub(super) struct DocumentPlan {
 struct Change {
     /// The store's own name of the document, and the number of its last version.
     document: (String, i64),
+    /// The versions that were followed back.
+    source: HistorySource,
     from: Option<(DocumentPath, Etag)>,
     to: Option<Snapshot>,
 }
@@ -149,6 +151,11 @@ impl DocumentPlan {
         paths.into_iter().collect()
     }
 
+    /// The versions of which the plan is made.
+    pub(super) fn sources(&self) -> impl Iterator<Item = HistorySource> {
+        self.changes.iter().map(|change| change.source.clone())
+    }
+
     /// Whether a document changed since the plan was made.
     pub(super) fn is_stale(&self, drafts: &Drafts) -> bool {
         let left: BTreeSet<&DocumentPath> = self.changes.iter().filter_map(Change::left_name).collect();
@@ -168,7 +175,7 @@ impl DocumentPlan {
             }
         }
         drafts.rename_all(&renamings)?;
-        for Change { document: (document, last), from, to } in &self.changes {
+        for Change { document: (document, last), from, to, .. } in &self.changes {
             match (from, to) {
                 (Some((from, _)), Some(to)) if *from == to.path => drafts.set(&to.path, to.text.clone())?,
                 (None, Some(to)) => drafts.revive(&to.path, to.text.clone(), document, *last)?,
@@ -339,7 +346,9 @@ fn plan_document(
     };
     let from = now.map(|document| (document.path.clone(), document.etag.clone()));
     let document = chain.links.first().map(|link| (link.version.document.clone(), link.version.number));
-    let change = Change { document: document.unwrap_or_default(), from, to };
+    let document = document.unwrap_or_default();
+    let source = chain.source(&document.0, named);
+    let change = Change { document, source, from, to };
     Ok(Some(Planned { change, undone, others }))
 }
 

@@ -15,6 +15,7 @@ use crate::graph::history::{
 };
 use crate::graph::state::GraphState;
 use crate::graph::{Endings, Entity, Relation};
+use crate::history::HistorySource;
 use crate::limits;
 use crate::store::{Bank, EntityRef, GraphHistoryError, GraphPart};
 
@@ -165,6 +166,13 @@ impl GraphPlan {
 
     pub(super) fn is_empty(&self) -> bool {
         self.resolved.targets.is_empty()
+    }
+
+    /// The changes of which the plan is made.
+    pub(super) fn sources(&self) -> impl Iterator<Item = HistorySource> {
+        let items = self.resolved.targets.keys().filter_map(|place| self.items.get(*place));
+        let numbers: Vec<i64> = items.flat_map(|item| &item.chain).map(|change| change.number).collect();
+        (!numbers.is_empty()).then_some(HistorySource::GraphChanges(numbers)).into_iter()
     }
 
     /// Adds what it does to the report.

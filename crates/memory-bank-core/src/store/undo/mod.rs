@@ -324,10 +324,12 @@ async fn carry_out(
     documents: &DocumentPlan,
     graph: &GraphPlan,
 ) -> Result<bool, UndoError> {
+    let context =
+        ChangeContext { made_of: documents.sources().chain(graph.sources()).collect(), ..context.clone() };
     let stale = |what: &str| EditError::Refused(format!("{what} changed meanwhile"));
     let (mut document_is_stale, mut graph_is_stale) = (false, false);
     let mut editor = |drafts: &mut Drafts| {
-        drafts.set_context(context);
+        drafts.set_context(&context);
         document_is_stale = documents.is_stale(drafts);
         if document_is_stale { Err(stale("a document")) } else { documents.apply(drafts) }
     };
@@ -342,9 +344,9 @@ async fn carry_out(
     } else {
         bank.edit_with_graph(caller, &paths, &mut editor, &graph.part, &mut rule).await
     };
-    if document_is_stale || graph_is_stale {
-        return Ok(false);
+    match edited {
+        _ if document_is_stale || graph_is_stale => Ok(false),
+        Err(EditError::Store(StoreError::HistoryErased)) => Ok(false),
+        edited => Ok(edited.map(|_| true)?),
     }
-    edited?;
-    Ok(true)
 }

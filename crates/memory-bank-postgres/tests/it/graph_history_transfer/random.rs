@@ -97,7 +97,7 @@ async fn take(bank: &dyn Bank, owner: &Caller, editor: &Caller, is_owner: bool, 
             if let Some(change) = all.get(usize::from(*which) % all.len().max(1)) {
                 let entity = EntityRef(change.item().unwrap().entity_id().to_owned());
                 let was = bank.entity_chain(owner, &entity, change.number).await.unwrap().start();
-                let _done: EntityRestored = bank.restore_entity(owner, &was).await.unwrap();
+                let _done: EntityRestored = bank.restore_entity(owner, &was, &[]).await.unwrap();
             }
         }
         Step::Undo(of_owner) => {

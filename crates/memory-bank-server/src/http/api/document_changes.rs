@@ -164,7 +164,9 @@ fn stored_name(change: Option<&DocumentChange>, given: &DocumentPath) -> String 
 impl From<EditError> for Refusal {
     fn from(error: EditError) -> Self {
         match error {
-            EditError::Store(error @ StoreError::TooLarge { .. }) => Self::Conflict(error.to_string()),
+            EditError::Store(error @ (StoreError::TooLarge { .. } | StoreError::HistoryErased)) => {
+                Self::Conflict(error.to_string())
+            }
             EditError::Store(error @ (StoreError::Busy | StoreError::ChangedMeanwhile)) => {
                 Self::Busy(error.to_string())
             }

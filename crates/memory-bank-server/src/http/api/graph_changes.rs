@@ -123,7 +123,9 @@ async fn added(
 
 fn refused(error: GraphError) -> Refusal {
     match error {
-        GraphError::Store(error @ StoreError::TooLarge { .. }) => Refusal::Conflict(error.to_string()),
+        GraphError::Store(error @ (StoreError::TooLarge { .. } | StoreError::HistoryErased)) => {
+            Refusal::Conflict(error.to_string())
+        }
         GraphError::Store(error @ (StoreError::Busy | StoreError::ChangedMeanwhile)) => {
             Refusal::Busy(error.to_string())
         }

@@ -168,6 +168,8 @@ fn metadata_of(found: &DocumentsFound, meaning: Option<Meaning>, total: usize, n
     }
     if !found.unknown_words.is_empty() {
         metadata.insert("wordsNotFound".into(), json!(found.unknown_words));
+        let note = json!("no document has these words; graph_search looks into the graph");
+        metadata.entry("note").or_insert(note);
     }
     if !found.skipped.is_empty() {
         let skipped: Vec<Value> = found

@@ -93,13 +93,14 @@ pub(super) async fn restore(
     if chain.origin == Origin::Foreign && !arguments.accept_foreign {
         return Err(foreign(number, entity));
     }
-    let was = chain.start();
+    let (was, mut made_of) = (chain.start(), chain.numbers());
+    made_of.extend((number > 0).then_some(number));
     if was.entity().is_none() {
         return Err(Failure::message(format!(
             "after version {number} the entity did not exist; restore an earlier version"
         )));
     }
-    let done = bank.restore_entity(&call.caller, &was).await?;
+    let done = bank.restore_entity(&call.caller, &was, &made_of).await?;
     let mut data = json!({"success": true, "entity": done.name, "restored": number});
     let counts = [
         ("observationsAdded", done.observations_added),

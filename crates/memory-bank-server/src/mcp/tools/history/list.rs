@@ -88,6 +88,11 @@ pub(super) async fn list(call: &Call, bank: &Arc<dyn Bank>, arguments: History) 
     }
     if !bank.keeps_history() {
         put(&mut data, "note", json!(HISTORY_IS_OFF));
+    } else if items.is_empty()
+        && let Some(by) = &arguments.by
+    {
+        let note = "none here is by `{by}`: a list without `by` names who changed what, and `by` takes the whole name";
+        put(&mut data, "note", json!(note.replace("{by}", by)));
     }
     Reply::json(&data)
 }

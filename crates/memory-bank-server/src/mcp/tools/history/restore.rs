@@ -5,8 +5,8 @@ use std::sync::Arc;
 use memory_bank_core::document::{DocumentPath, Etag, check_etag, write_document};
 use memory_bank_core::error::EditError;
 use memory_bank_core::history::{
-    Chain, ChainQuery, Obstacle, Snapshot, Subject, Version, VersionKind, VersionQuery, changed_again,
-    take_back,
+    Chain, ChainQuery, HistorySource, Obstacle, Snapshot, Subject, Version, VersionKind, VersionQuery,
+    changed_again, take_back,
 };
 use memory_bank_core::limits;
 use memory_bank_core::store::{Bank, Drafts, ReadOutcome, lines_named};
@@ -47,6 +47,8 @@ pub(super) async fn restore(
     };
     let mut context = call.context.clone();
     context.restores = true;
+    let (document, etag) = (version.document.clone(), Etag::of(&text));
+    context.made_of = vec![HistorySource::Text { document, path: path.clone(), etag }];
     let if_match = arguments.if_match_etag.as_deref();
     let mut written = None;
     let paths = [path.clone()];
@@ -127,6 +129,7 @@ async fn restore_change(
     let (if_match, unchanged) = (arguments.if_match_etag.as_deref(), new.text == current.content);
     let mut context = call.context.clone();
     context.restores = true;
+    context.made_of = vec![chain.source(&version.document, &path)];
     let Snapshot { path: name, text } = new;
     let paths = [name.clone()];
     change(call, "Error restoring a version", name.as_str(), &paths, &mut |drafts: &mut Drafts| {

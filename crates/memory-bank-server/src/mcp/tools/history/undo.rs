@@ -66,9 +66,12 @@ fn request(call: &Call, arguments: &History) -> Result<UndoRequest, Failure> {
     let by = arguments.by.as_deref().map(str::trim).filter(|by| !by.is_empty() && session.is_none());
     let since = time("since", arguments.since.as_deref(), false)?;
     if session.is_none() && (by.is_none() || since.is_none()) {
-        return Err(Failure::Malformed(
-            "whose changes? Give `by` with the id of a session, or with a user and `since`".to_owned(),
-        ));
+        return Err(Failure::Malformed(match by {
+            Some(by) => format!(
+                "since when? Give `since` beside the user `{by}`, as 2026-11-27 or 2026-11-27T09:30:00Z, or the id of a session as `by`"
+            ),
+            None => "whose changes? Give `by` with the id of a session, or with a user and `since`".to_owned(),
+        }));
     }
     if by.is_some_and(|by| by.len() > limits::USER_NAME_BYTES || has_null(by)) {
         return Err(Failure::Malformed(format!(
