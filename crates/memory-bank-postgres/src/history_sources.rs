@@ -9,8 +9,7 @@ use crate::column::{answer, column};
 use crate::tenant::{Failure, Query, Transaction, Value};
 
 /// Waits for erasures of the project, and keeps others out until the transaction ends (`app.erase_history`).
-const EXCLUDE_ERASURES: &str =
-    "SELECT pg_advisory_xact_lock_shared(hashtextextended('memory-bank-mcp erasure ' || ($1::uuid)::text, 0))";
+const EXCLUDE_ERASURES: &str = "SELECT pg_advisory_xact_lock_shared(hashtextextended('memory-bank-mcp erasure ' || ($1::uuid)::text, 0))";
 /// Whether all of these texts, versions and changes are there. A statement of its own, since it has to see what the lock waited for.
 const HAS_ALL: &str = "SELECT NOT EXISTS (SELECT FROM unnest($2::uuid[], $3::text[]) AS t (document, etag) WHERE NOT EXISTS ( \
     SELECT FROM app.document_versions v WHERE v.project_id = $1 AND v.document_id = t.document \

@@ -10,7 +10,7 @@ use crate::database::{key_of, operate, serve, serve_through};
 /// A member of a project, with a session.
 pub(crate) struct Member {
     server: Server,
-    session: String,
+    pub(crate) session: String,
 }
 
 impl Member {
@@ -36,7 +36,12 @@ impl Member {
         self.call("write_memory_bank_file", &json!({"filename": "plan.md", "content": content}));
     }
 
-    fn versions(&self, arguments: &Value) -> Vec<Value> {
+    /// The whole reply, also of a call that is refused.
+    pub(crate) fn reply(&self, tool: &str, arguments: &Value) -> Value {
+        self.server.post(Some(&self.session), &call(7, tool, arguments)).message()
+    }
+
+    pub(crate) fn versions(&self, arguments: &Value) -> Vec<Value> {
         self.call("history", arguments)["versions"].as_array().unwrap().clone()
     }
 }

@@ -70,7 +70,9 @@ fn request(call: &Call, arguments: &History) -> Result<UndoRequest, Failure> {
             Some(by) => format!(
                 "since when? Give `since` beside the user `{by}`, as 2026-11-27 or 2026-11-27T09:30:00Z, or the id of a session as `by`"
             ),
-            None => "whose changes? Give `by` with the id of a session, or with a user and `since`".to_owned(),
+            None => {
+                "whose changes? Give `by` with the id of a session, or with a user and `since`".to_owned()
+            }
         }));
     }
     if by.is_some_and(|by| by.len() > limits::USER_NAME_BYTES || has_null(by)) {
