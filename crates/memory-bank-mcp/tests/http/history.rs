@@ -195,7 +195,7 @@ fn a_session_is_undone_by_its_user_or_an_owner_and_by_no_other() {
     assert!(carol.refused("history", &bobs).contains("you may undo only your own"));
     let of_bob = undo("bob", json!({"since": "2020-01-01"}));
     assert!(carol.refused("history", &of_bob).contains("you may not undo changes of `bob`"));
-    assert!(alice.refused("history", &undo("bob", json!({}))).contains("whose changes?"));
+    assert!(alice.refused("history", &undo("bob", json!({}))).contains("since when?"));
     let dry = alice.call("history", &undo("bob", json!({"since": "2020-01-01", "dryRun": true})));
     assert_eq!((dry["undone"].as_array().unwrap().len(), &dry["dryRun"]), (2, &json!(true)), "{dry}");
     let done = bob.call("history", &bobs);

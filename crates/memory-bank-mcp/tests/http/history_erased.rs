@@ -22,8 +22,10 @@ struct Project {
 fn project() -> Project {
     let database = TestDatabase::migrated();
     let made = operate(&database, &["bootstrap", "--user", "alice", "--project", "atlas"]).unwrap();
+    let bob = member(&database, "bob", "editor");
+    database.psql("UPDATE public.api_keys SET rate_limit = 0");
     let owner = Member::new(&database, &made["key"]);
-    let editor = Member::new(&database, &member(&database, "bob", "editor"));
+    let editor = Member::new(&database, &bob);
     owner.call("initialize_memory_bank", &json!({"path": "."}));
     Project { owner, editor, _database: database }
 }

@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 use std::io::Read;
 use std::net::TcpStream;
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 use memory_bank_test_postgres::TestDatabase;
 use serde_json::{Value, json};
@@ -16,6 +17,9 @@ use crate::replica_set::{key, replica};
 const WRITERS: usize = 3;
 /// How long the server works before each kill, in milliseconds.
 const KILLED_AFTER: [u64; 3] = [170, 310, 230];
+
+/// How many changes of all writers are acknowledged before each kill, at least: so many that there are some of each kind.
+const ENOUGH: usize = 15 * WRITERS;
 
 /// A change, and the version that it makes.
 #[derive(Debug, Clone, PartialEq)]
@@ -164,11 +168,12 @@ impl Writer {
         (Change { kind, name, text: Some(text) }, "write_memory_bank_file", arguments)
     }
 
-    /// Makes changes until the server is gone.
-    fn work(&mut self, address: &str, key: &str, session: &str) {
+    /// Makes changes until the server is gone, and counts those that it acknowledges.
+    fn work(&mut self, address: &str, key: &str, session: &str, acknowledged: &AtomicUsize) {
         loop {
             let (change, tool, arguments) = self.next();
             let is_acknowledged = try_call(address, key, session, tool, &arguments).is_some();
+            acknowledged.fetch_add(usize::from(is_acknowledged), Relaxed);
             self.changes.push((change, is_acknowledged));
             if !is_acknowledged {
                 return;
@@ -191,12 +196,18 @@ fn after_each_kill_every_acknowledged_change_has_its_version_and_none_is_half() 
     let before = database.psql("SELECT count(*) FROM app.document_versions").trim().parse::<usize>().unwrap();
     for moment in KILLED_AFTER {
         let (address, key) = (server.address.clone(), server.key.clone());
+        let acknowledged = AtomicUsize::new(0);
         std::thread::scope(|scope| {
             for writer in &mut writers {
-                let (address, key, session) = (&address, &key, &session);
-                scope.spawn(move || writer.work(address, key, session));
+                let (address, key, session, acknowledged) = (&address, &key, &session, &acknowledged);
+                scope.spawn(move || writer.work(address, key, session, acknowledged));
             }
             std::thread::sleep(Duration::from_millis(moment));
+            // A slow machine needs longer for changes of all kinds.
+            let began = Instant::now();
+            while acknowledged.load(Relaxed) < ENOUGH && began.elapsed() < Duration::from_secs(10) {
+                std::thread::sleep(Duration::from_millis(5));
+            }
             server.process.kill().unwrap();
             server.process.wait().unwrap();
         });

@@ -39,6 +39,7 @@ mod digest_news;
 mod doctor;
 #[cfg(test)]
 mod history;
+#[cfg(test)]
 mod history_erased;
 #[cfg(test)]
 mod history_killed;

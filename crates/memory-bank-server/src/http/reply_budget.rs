@@ -271,6 +271,8 @@ pub(crate) fn with_retry(mut response: Response) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use uuid::Uuid;
 
     use super::*;
@@ -331,20 +333,19 @@ mod tests {
         let budget = ReplyBudget::new(1000, 50);
         for (held, wanted) in [(1, 60), (20, 40)] {
             let began = Instant::now();
-            let most = Mutex::new((0_usize, 0_usize));
+            let (running, most) = (Cell::new(0), Cell::new(0));
             let call = async |number: u64| {
                 let reservation = budget.reserve(over(key(1), number), held).await?;
                 tokio::time::sleep(Duration::from_millis(10)).await;
                 reservation.need(wanted).await?;
-                most.lock().0 += 1;
-                let running = most.lock().0;
-                most.lock().1 = running.max(most.lock().1);
+                running.set(running.get() + 1);
+                most.set(running.get().max(most.get()));
                 tokio::time::sleep(Duration::from_millis(100)).await;
-                most.lock().0 -= 1;
+                running.set(running.get() - 1);
                 Ok::<_, NoMemory>(())
             };
             let (one, two) = tokio::join!(call(1), call(2));
-            assert_eq!((one, two, most.lock().1), (Ok(()), Ok(()), 1));
+            assert_eq!((one, two, most.get()), (Ok(()), Ok(()), 1));
             assert!(began.elapsed() < RESERVE_TIMEOUT);
         }
         assert_eq!(budget.used(), 0);
