@@ -43,6 +43,7 @@ async function shown(t, address, options) {
   const page = await open(t, browser, server.origin, options);
   await plainField(page);
   await signIn(page, server.origin, alice.key, address);
+  await page.locator("footer").waitFor();
   await settled(page);
   return page;
 }

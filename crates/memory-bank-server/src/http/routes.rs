@@ -10,7 +10,7 @@ struct Route {
     keyed: &'static [Method],
 }
 
-const ROUTES: [Route; 57] = [
+const ROUTES: [Route; 58] = [
     Route { path: "/mcp", keyed: &[Method::POST, Method::GET, Method::HEAD, Method::DELETE] },
     Route { path: "/api/keys", keyed: &[Method::GET, Method::HEAD, Method::POST] },
     Route { path: "/api/keys/{id}", keyed: &[Method::PATCH, Method::DELETE] },
