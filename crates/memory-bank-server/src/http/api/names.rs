@@ -42,10 +42,7 @@ pub(crate) async fn check(
     request.answer(LISTING_BYTES, checked(&request, query)).await
 }
 
-async fn checked(
-    request: &RestRequest,
-    CheckName { filename }: CheckName,
-) -> Result<CheckedName, Refusal> {
+async fn checked(request: &RestRequest, CheckName { filename }: CheckName) -> Result<CheckedName, Refusal> {
     let bank = request.bank().await?;
     let path = match DocumentPath::parse(&filename) {
         Ok(path) => path,
