@@ -130,7 +130,7 @@ test("a name is checked before a document is written: by the rules of new names,
     assert.match(refusal, reason);
     assert.equal((await send("PUT", name(filename), { text: "x" })).status, 409, `${filename}: what is refused here is refused when it is written`);
   }
-  await refused(await send("GET", "document/name"), 400, /filename/);
+  await refused(await send("GET", "document/name"), 400, /malformed/);
 });
 
 test("a document gets another name with its etag, and keeps its history", async () => {
