@@ -2,8 +2,11 @@
 // document that is not there, and what the picture leaves in the history of the browser.
 
 import assert from "node:assert/strict";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { accessible, fits, launch, open, PHONE, picture, plainField, settled, signIn, skip, withTools } from "./lib/console.mjs";
+import { accessible, fits, launch, open, openedFolder, PHONE, picture, plainField, settled, signIn, skip, withTools } from "./lib/console.mjs";
 import { Database } from "./lib/http_server.mjs";
 
 const PHONE_DARK = { viewport: PHONE, isMobile: true, hasTouch: true, colorScheme: "dark" };
@@ -147,6 +150,33 @@ test("a name that no new document may have is refused beside the field, and one 
     await page.getByLabel("Text of plans/new-name.md").waitFor();
     await page.close();
   }
+});
+
+test("a folder checks names in the same way, also against its folders", { skip }, async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "memory-bank-reading-"));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  mkdirSync(join(folder, "project/memory-bank/plans"), { recursive: true });
+  writeFileSync(join(folder, "project/memory-bank/active-context.md"), "# Active Context\n");
+  writeFileSync(join(folder, "project/memory-bank/plans/north.md"), "# North\n");
+  const { link, origin } = await openedFolder(t, join(folder, "project"), folder);
+  const page = await open(t, browser, origin);
+  await plainField(page);
+  await page.goto(link);
+  await page.locator("footer").waitFor();
+  await page.goto(`${origin}/app/documents`);
+  await page.getByText("New document", { exact: true }).click();
+  const field = page.getByLabel("Name of the new document");
+  for (const [name, reason] of [["../evil", /traversal/], ["con.md", /device/], ["PLANS/south", /letter case/], ["plans/north", /There is a document plans\/north\.md already\./]]) {
+    await field.fill(name);
+    await page.getByRole("button", { name: "Start writing" }).click();
+    assert.match(await page.locator(".objection").innerText(), reason);
+  }
+  await field.fill("plans/south");
+  await page.getByRole("button", { name: "Start writing" }).click();
+  await page.getByLabel("Text of plans/south.md").waitFor();
+  await page.goto(`${origin}/app/documents/plans/west.md`);
+  await page.getByText("There is no document of this name.").waitFor();
+  await page.getByRole("link", { name: "Make it" }).waitFor();
 });
 
 test("the page of a deleted document brings it back, and that of a name that never was offers to make it", { skip }, async (t) => {
