@@ -294,6 +294,8 @@ export const texts = {
       isOwn ? "You have ended this observation elsewhere meanwhile." : by === undefined ? "This observation has ended meanwhile." : `${by} has ended this observation meanwhile.`,
     yoursIsKept: "Your text is kept here. Choose which one holds.",
     noLonger: "It does not hold any more.",
+    keepOwn: "Keep the saved one",
+    replaceOwn: "Replace the saved one by this one",
     keepTheirs: "Keep theirs",
     replaceTheirs: "Replace theirs by mine",
     leaveEnded: "Leave it ended",
