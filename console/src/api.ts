@@ -87,6 +87,19 @@ export const digest = (signal?: AbortSignal): Promise<Digest> => get("/api/v1/di
 export const document = (filename: string, signal?: AbortSignal): Promise<DocumentView> =>
   get(query("/api/v1/document", { filename }), signal);
 
+/** What a name means: a document that exists, or the name of a new one, unless a rule is against it. */
+export interface CheckedName {
+  name: string;
+  exists: boolean;
+  refusal?: string;
+}
+
+/** Checks a name by the rules of the server. */
+export async function checkName(filename: string, signal?: AbortSignal): Promise<CheckedName> {
+  const found = await get<CheckedName>(query("/api/v1/document/name", { filename }), signal);
+  return found.refusal === undefined ? found : { ...found, refusal: sentence(found.refusal) };
+}
+
 /** All documents, page by page. */
 export async function documents(signal?: AbortSignal): Promise<ListedDocument[]> {
   const all: ListedDocument[] = [];
@@ -99,8 +112,19 @@ export async function documents(signal?: AbortSignal): Promise<ListedDocument[]>
   return all;
 }
 
-export const search = (text: string, options: { includeEnded: boolean; cursor?: string }, signal?: AbortSignal): Promise<Found> =>
-  get(query("/api/v1/search", { query: text, limit: 20, includeEnded: options.includeEnded || undefined, cursor: options.cursor }), signal);
+/** What a search shows, beside its words: facts and decisions that have ended, what was known at a time, and which page. */
+export interface SearchOptions {
+  includeEnded?: boolean;
+  asOf?: string | undefined;
+  cursor?: string | undefined;
+  limit?: number;
+}
+
+const searchOf = (path: string, text: string, { includeEnded = false, ...options }: SearchOptions): string =>
+  query(path, { query: text, includeEnded: includeEnded || undefined, ...options });
+
+export const search = (text: string, options: SearchOptions, signal?: AbortSignal): Promise<Found> =>
+  get(searchOf("/api/v1/search", text, { limit: 20, ...options }), signal);
 
 export interface Versions {
   versions: Version[];
@@ -227,14 +251,15 @@ export interface GraphVersion {
   relation?: string;
   type?: string;
   by?: string;
+  session?: string;
   tool?: string;
   imported?: boolean;
   /** Whether an undo made the change. */
   undo?: boolean;
 }
 
-export const searchGraph = (text: string, options: { limit: number; cursor?: string }, signal?: AbortSignal): Promise<FoundEntities> =>
-  get(query("/api/v1/graph/search", { query: text, ...options }), signal);
+export const searchGraph = (text: string, options: SearchOptions, signal?: AbortSignal): Promise<FoundEntities> =>
+  get(searchOf("/api/v1/graph/search", text, options), signal);
 
 export const entity = (name: string, includeEnded: boolean, signal?: AbortSignal): Promise<EntityView> =>
   get(query("/api/v1/graph/entity", { name, includeEnded: includeEnded || undefined }), signal);

@@ -53,7 +53,7 @@ function Page({ route, hasMembers }: { route: Route; hasMembers: boolean }) {
     case "edit":
       return <EditLater key={`${route.name} ${route.version ?? ""}`} name={route.name} version={route.version} />;
     case "search":
-      return <Search query={route.query} />;
+      return <Search query={route.query} filters={route.filters} />;
     case "history":
       return route.name === undefined ? <ProjectHistory {...route.wanted} /> : <History key={route.name} name={route.name} version={route.version} />;
     case "unknown":

@@ -21,9 +21,24 @@ export interface UndoWanted {
   entity?: string;
 }
 
-/** Whose changes of the project are shown, a user's or those of a session, and of which day, such as 2026-11-29. */
+/** How changes without a session were made: by a tool, or by no tool, as those in the console. */
+export const MEANS = ["tool", "hand"] as const;
+export type Means = (typeof MEANS)[number];
+
+/** Whose changes of the project are shown, a user's or those of a session, of which day, such as 2026-11-29, and how they were made. */
 export interface ChangesWanted {
   by?: string | undefined;
+  day?: string | undefined;
+  means?: Means | undefined;
+}
+
+/** What a search can be limited to. */
+export const FOUND_KINDS = ["documents", "entities", "facts"] as const;
+export type FoundKind = (typeof FOUND_KINDS)[number];
+
+/** To what a search is limited: one kind, and what was known at the end of a day. */
+export interface SearchFilters {
+  what?: FoundKind | undefined;
   day?: string | undefined;
 }
 
@@ -36,7 +51,7 @@ export type Route =
   | { page: "documents" }
   | { page: "document"; name: string; heading: string }
   | { page: "edit"; name: string; version: number | undefined }
-  | { page: "search"; query: string }
+  | { page: "search"; query: string; filters: SearchFilters }
   | { page: "graph"; query: string }
   | { page: "entity"; name: string }
   | { page: "picture"; view: PictureView }
@@ -70,9 +85,16 @@ function pictureOf(parameters: URLSearchParams): PictureView {
   return { focus: given("focus"), cluster: given("cluster"), asOf: isTime ? asOf : undefined };
 }
 
+function dayOf(parameters: URLSearchParams): string | undefined {
+  const day = parameters.get("day") ?? "";
+  return /^\d{4}-\d\d-\d\d$/.test(day) ? day : undefined;
+}
+
+const filtersOf = (parameters: URLSearchParams): SearchFilters => ({ what: FOUND_KINDS.find((kind) => kind === parameters.get("what")), day: dayOf(parameters) });
+
 function changesOf(parameters: URLSearchParams): ChangesWanted {
-  const day = parameters.get("day") ?? undefined;
-  return { by: parameters.get("by") ?? undefined, day: day !== undefined && /^\d{4}-\d\d-\d\d$/.test(day) ? day : undefined };
+  const means = MEANS.find((known) => known === parameters.get("means"));
+  return { by: parameters.get("by") ?? undefined, day: dayOf(parameters), means };
 }
 
 function undoOf(parameters: URLSearchParams): Route {
@@ -96,7 +118,7 @@ export function parse(address: Location | URL): Route {
     case "documents":
       return name === "" ? { page: "documents" } : { page: "document", name, heading: decoded(address.hash.slice(1)) };
     case "search":
-      return { page: "search", query: parameters.get("q") ?? "" };
+      return { page: "search", query: parameters.get("q") ?? "", filters: filtersOf(parameters) };
     case "graph":
       if (name === "" && parameters.get("view") === "picture") return { page: "picture", view: pictureOf(parameters) };
       return name === "" ? { page: "graph", query: parameters.get("q") ?? "" } : { page: "entity", name };
@@ -126,7 +148,11 @@ export const links = {
   documents: `${BASE}/documents`,
   document: (name: string, heading = "") => `${BASE}/documents/${encoded(name)}${heading === "" ? "" : `#${encodeURIComponent(heading)}`}`,
   edit: (name: string, version?: number) => `${BASE}/edit/${encoded(name)}${version === undefined ? "" : `?version=${version}`}`,
-  search: (query = "") => `${BASE}/search${query === "" ? "" : `?q=${encodeURIComponent(query)}`}`,
+  search: (query = "", { what, day }: SearchFilters = {}) => {
+    const given = [["q", query], ["what", what], ["day", day]] as const;
+    const parameters = given.flatMap(([name, value]) => (value === undefined || value === "" ? [] : [`${name}=${encodeURIComponent(value)}`]));
+    return `${BASE}/search${parameters.length === 0 ? "" : `?${parameters.join("&")}`}`;
+  },
   graph: (query = "") => `${BASE}/graph${query === "" ? "" : `?q=${encodeURIComponent(query)}`}`,
   picture: (view: Partial<PictureView> = {}) => {
     const parameters = new URLSearchParams({ view: "picture" });

@@ -84,6 +84,14 @@ export function WrittenTime({ text }: { text: string }) {
   return found === null ? <span>{text}</span> : <Time at={`${found[1] ?? ""}T${found[2] ?? ""}Z`} near />;
 }
 
+/** The first moment of a day, such as 2026-11-29, and of the next one: in UTC, or where the user is. Nothing if it is no day. */
+export function boundsOf(day: string | undefined, inUtc: boolean): { since?: string; until?: string } {
+  const [year, month, date] = (day ?? "").split("-").map(Number);
+  if (year === undefined || month === undefined || date === undefined) return {};
+  const at = (days: number) => (inUtc ? new Date(Date.UTC(year, month - 1, date + days)) : new Date(year, month - 1, date + days));
+  return Number.isNaN(at(0).getTime()) ? {} : { since: at(0).toISOString(), until: at(1).toISOString() };
+}
+
 const BYTES = new Intl.NumberFormat(undefined, { maximumFractionDigits: 1 });
 
 export function size(bytes: number): string {

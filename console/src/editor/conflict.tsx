@@ -106,17 +106,17 @@ export function Conflict({ mine, base, theirs, by, isOwn, onMerged, onBack }: Co
       <h2 id="conflict" ref={heading} tabIndex={-1}>
         {t.conflict(by, isOwn)}
       </h2>
-      <p>{places.some((place) => place.kind === "conflict") ? t.meet : t.fit}</p>
+      <p>{places.some((place) => place.kind === "conflict") ? (isOwn ? t.meetOwn : t.meet) : isOwn ? t.fitOwn : t.fit}</p>
       {places.map((place, at) => (
         <fieldset key={at} class={place.kind}>
           <legend>{t.place(place.theirs[0] + 1)}</legend>
-          <p class="facts">{t.kinds[place.kind]}</p>
+          <p class="facts">{(isOwn ? t.ownKinds : t.kinds)[place.kind]}</p>
           <Sides place={place} texts={lines} by={isOwn ? undefined : by} since={places[at - 1]} until={places[at + 1]} />
           {place.kind === "conflict" &&
             (["theirs", "mine", "both"] as const).map((choice) => (
               <label key={choice} class="choice">
                 <input type="radio" name={`choice-${at}`} checked={choices[at] === choice} onChange={() => setChoices({ ...choices, [at]: choice })} />
-                {t.choices[choice]}
+                {(isOwn ? t.ownChoices : t.choices)[choice]}
               </label>
             ))}
         </fieldset>

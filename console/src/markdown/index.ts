@@ -7,6 +7,7 @@ import { texts } from "../texts";
 import { markUnseen } from "../unseen";
 import { startWorker } from "../workers";
 import { inline, pieces } from "./parse";
+import { otherPlace } from "./where";
 import type { Parsed } from "./worker";
 
 export interface Heading {
@@ -85,6 +86,12 @@ function link(found: HTMLAnchorElement, name: string): void {
   } else {
     found.href = to.inside;
   }
+}
+
+/** Shows where a link to another site leads, if its text looks like another address: a phone shows it nowhere else. */
+function showWhere(found: HTMLAnchorElement): void {
+  const place = otherPlace(found.textContent, found.href);
+  if (place !== undefined) found.append(element("span", "leads", ` (${texts.documents.leadsTo(place)})`));
 }
 
 /** An image becomes a link, so that it is loaded only when somebody opens it. */
@@ -178,6 +185,7 @@ class Building {
       box.closest("li")?.classList.add("task");
     }
     for (const found of nodes.querySelectorAll("h1, h2, h3, h4, h5, h6")) this.#heading(found);
+    for (const found of nodes.querySelectorAll<HTMLAnchorElement>("a.outside")) showWhere(found);
     for (const found of nodes.querySelectorAll("table")) scrollable(found, `Table ${(this.#tables += 1)}`);
     for (const found of nodes.querySelectorAll("pre")) found.tabIndex = 0;
     return markUnseen(nodes);
@@ -250,7 +258,11 @@ export function plainLine(text: string): string {
 }
 
 /** One line of Markdown as nodes, without its bullet. */
-export const renderedLine = (text: string): DocumentFragment => markUnseen(lineNodes(text));
+export function renderedLine(text: string): DocumentFragment {
+  const nodes = lineNodes(text);
+  for (const found of nodes.querySelectorAll<HTMLAnchorElement>("a.outside")) showWhere(found);
+  return markUnseen(nodes);
+}
 
 function lineNodes(text: string): DocumentFragment {
   const line = text.replace(/^\s*(?:[-*+]|\d+[.)])\s+(?:\[[ xX]\]\s+)?/, "");

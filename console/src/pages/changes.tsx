@@ -169,7 +169,7 @@ function Outcome({ found }: { found: api.Undone }) {
       <Changes heading={found.dryRun ? u.would : u.done} isEmpty={found.undone.length === 0}>
         {found.undone.map((change, at) => (
           <li key={at}>
-            <span class="tag">{u.changes[change.change] ?? change.change}</span>{" "}
+            <span class="tag">{(found.dryRun ? u.willChange : u.changes)[change.change] ?? change.change}</span>{" "}
             {change.filename === undefined || change.change === "deleted" ? subject(change) : <a href={links.document(change.filename)}>{change.filename}</a>}{" "}
             <span class="facts">
               {u.versions(change.versions)}

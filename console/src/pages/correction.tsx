@@ -11,10 +11,13 @@ import { texts } from "../texts";
 
 const t = texts.graph;
 
+/** Whether the user wrote what the fact says now, such as in another tab. */
+const isOwnText = ({ fact: { author } }: Present): boolean => author !== undefined && author === api.currentSession()?.user;
+
 /** The texts as they were read and as they are now, and who changed it. */
 function Meanwhile({ read, present, id }: { read: string; present: Present; id: string }) {
   const { author, text } = present.fact;
-  const isOwn = author !== undefined && author === api.currentSession()?.user;
+  const isOwn = isOwnText(present);
   return (
     <div class="meanwhile">
       <p role="status" id={id}>
@@ -142,10 +145,10 @@ export function Correction({ entity, name, observation, present, editing, onDone
       {error !== undefined && <Trouble error={error} />}
       <div class="actions">
         <button type="submit" class="main" disabled={busy || text.trim() === ""}>
-          {present.state === "holds" ? t.save : present.state === "changed" ? t.replaceTheirs : t.recordMine}
+          {present.state === "holds" ? t.save : present.state !== "changed" ? t.recordMine : isOwnText(present) ? t.replaceOwn : t.replaceTheirs}
         </button>
         <button type="button" onClick={close}>
-          {present.state === "holds" ? t.cancel : present.state === "changed" ? t.keepTheirs : t.leaveEnded}
+          {present.state === "holds" ? t.cancel : present.state !== "changed" ? t.leaveEnded : isOwnText(present) ? t.keepOwn : t.keepTheirs}
         </button>
       </div>
     </form>

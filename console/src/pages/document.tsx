@@ -9,7 +9,9 @@ import { useOtherDrafts } from "../other_drafts";
 import { links } from "../router";
 import { texts } from "../texts";
 import { Time } from "../time";
-import { DocumentActions, RenameNote } from "./document_actions";
+import { DeletedNote } from "./deleted_note";
+import { DocumentActions, MaybeRenamed, noteFound, RenameNote } from "./document_actions";
+import { withEnding } from "./names";
 
 const t = texts.documents;
 
@@ -138,9 +140,60 @@ function Text({ found, by, heading }: { found: api.DocumentView; by: string | un
   );
 }
 
+/** The way to make a document of a name that none has. A name that no document may have is not offered. */
+function Make({ name }: { name: string }) {
+  const [loaded] = useLoaded((signal) => api.checkName(withEnding(name), signal), [name]);
+  if (loaded.state !== "done" || loaded.value.exists || loaded.value.refusal !== undefined) return null;
+  const made = loaded.value.name;
+  return (
+    <a class="button" href={links.edit(made)}>
+      {made === name ? t.make : t.makeAs(made)}
+    </a>
+  );
+}
+
+/** What became of a document that there is not: it was deleted, its history says something else, or it never was. */
+function Missing({ name }: { name: string }) {
+  const mayWrite = useContext(MayWrite);
+  const [loaded, retry] = useLoaded((signal) => api.history(name, undefined, signal), [name], LIVE);
+  const ways = (
+    <>
+      <MaybeRenamed name={name} /> <a href={links.history(name)}>{t.history}</a> · <a href={links.deleted}>{t.deletedLink}</a>
+    </>
+  );
+  return (
+    <Shown loaded={loaded} retry={retry}>
+      {({ versions }) =>
+        versions.length === 0 ? (
+          <p class="note" role="status">
+            {t.never} <MaybeRenamed name={name} /> {mayWrite && <Make name={name} />} <a href={links.documents}>{t.all}</a>
+          </p>
+        ) : versions[0]?.kind === "deleted" ? (
+          <DeletedNote name={name} versions={versions}>
+            {" "}
+            {ways}
+          </DeletedNote>
+        ) : (
+          <p class="note" role="status">
+            {versions[0] !== undefined && versions[0].filename !== name ? (
+              <>
+                {t.isCalled} <a href={links.document(versions[0].filename)}>{versions[0].filename}</a>.
+              </>
+            ) : (
+              t.noLonger
+            )}{" "}
+            {ways}
+          </p>
+        )
+      }
+    </Shown>
+  );
+}
+
 export function Document({ name, heading }: { name: string; heading: string }) {
   const load = async (signal: AbortSignal) => {
     const [found, changes] = await Promise.all([api.document(name, signal), api.history(name, undefined, signal)]);
+    noteFound(found.name);
     return { found, by: changes.versions[0]?.by };
   };
   const [loaded, retry] = useLoaded(load, [name], LIVE);
@@ -157,16 +210,17 @@ export function Document({ name, heading }: { name: string; heading: string }) {
       {loaded.state === "done" && loaded.isGone === true && (
         <p class="note" role="status">
           {t.gone} <a href={links.history(name)}>{t.history}</a>
+          {" "}
+          <MaybeRenamed name={name} />
         </p>
       )}
-      {loaded.state === "failed" && loaded.error.status === 404 && (
-        <p class="note">
-          {t.missingWays} <a href={links.history(name)}>{`${texts.history.of} ${name}`}</a> · <a href={links.deleted}>{t.deletedLink}</a>
-        </p>
+      {loaded.state === "failed" && loaded.error.status === 404 ? (
+        <Missing name={name} />
+      ) : (
+        <Shown loaded={loaded} retry={retry}>
+          {({ found, by }) => <Text key={found.name} found={found} by={by} heading={heading} />}
+        </Shown>
       )}
-      <Shown loaded={loaded} retry={retry}>
-        {({ found, by }) => <Text key={found.name} found={found} by={by} heading={heading} />}
-      </Shown>
     </>
   );
 }

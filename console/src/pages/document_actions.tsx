@@ -4,9 +4,11 @@ import type { ComponentChildren } from "preact";
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import * as api from "../api";
 import { useKept } from "../forms";
+import { isUnreachable } from "../outbox";
 import { Trouble } from "../parts";
 import { go, links } from "../router";
 import { texts } from "../texts";
+import { withEnding } from "./names";
 
 const t = texts.documents;
 
@@ -63,6 +65,55 @@ function Dialog({ heading, button, children, act, onClose }: DialogProps) {
   );
 }
 
+/** A renaming of this tab whose reply was lost, so that nobody knows whether it was done. */
+let lostRename: { from: string; to: string } | undefined;
+
+/** The name of the document after a renaming whose reply was lost: the new one if the former name is free, and the new one has the text. */
+async function nameAfter({ name, text }: api.DocumentView, to: string): Promise<string | undefined> {
+  const read = (of: string) =>
+    api.document(of).catch((failure: unknown) => {
+      if (failure instanceof api.ApiError && failure.status === 404) return undefined;
+      throw failure;
+    });
+  const present = await read(to);
+  return present?.text === text && present.name !== name && (await read(name)) === undefined ? present.name : undefined;
+}
+
+/** Renames a document; gives its new name. If the reply is lost it looks whether the server has done it, and so it does if a former one was. */
+async function renamedTo(found: api.DocumentView, to: string): Promise<string> {
+  const wasLost = lostRename?.from === found.name && lostRename.to === to;
+  try {
+    const { name } = await api.renameDocument(found.name, to, found.etag);
+    lostRename = undefined;
+    return name;
+  } catch (failure) {
+    const isLost = failure instanceof api.ApiError && isUnreachable(failure);
+    if (!isLost && !wasLost) throw failure;
+    lostRename = { from: found.name, to };
+    // What cannot be asked now is not known; the page says so.
+    const done = await nameAfter(found, to).catch(() => undefined);
+    if (done === undefined) throw failure;
+    lostRename = undefined;
+    return done;
+  }
+}
+
+/** That a document may have another name, as its renaming was sent, and the reply was lost. */
+export function MaybeRenamed({ name }: { name: string }) {
+  if (lostRename?.from !== name) return null;
+  const { to } = lostRename;
+  return (
+    <>
+      {t.maybeRenamed} <a href={links.document(to)}>{to}</a>.
+    </>
+  );
+}
+
+/** Notes that a document is there under this name, so that it was not renamed. */
+export function noteFound(name: string): void {
+  if (lostRename?.from === name) lostRename = undefined;
+}
+
 function Rename({ found, onClose }: { found: api.DocumentView; onClose: () => void }) {
   const { values, set, forget } = useKept(`rename ${found.name}`, { name: found.name });
   const { name } = values;
@@ -71,17 +122,22 @@ function Rename({ found, onClose }: { found: api.DocumentView; onClose: () => vo
     onClose();
   };
   const act = async () => {
-    const to = /\.(md|json)$/i.test(name.trim()) ? name.trim() : `${name.trim()}.md`;
-    const renamed = await api.renameDocument(found.name, to, found.etag);
-    lastRename = { from: found.name, to: renamed.name };
+    const to = withEnding(name);
+    const renamed = await renamedTo(found, to);
+    lastRename = { from: found.name, to: renamed };
     close();
-    go(links.document(renamed.name));
+    go(links.document(renamed));
   };
   return (
     <Dialog heading={t.renameHeading(found.name)} button={t.rename} act={act} onClose={close}>
       <label for="new-document-name">{t.newName}</label>
       <input id="new-document-name" type="text" required autocomplete="off" spellcheck={false} value={name} onInput={(event) => set({ name: event.currentTarget.value })} />
       <p class="hint">{t.renameHint}</p>
+      {lostRename?.from === found.name && (
+        <p class="note" role="status">
+          <MaybeRenamed name={found.name} />
+        </p>
+      )}
     </Dialog>
   );
 }

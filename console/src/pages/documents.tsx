@@ -1,12 +1,13 @@
 // The documents of the project as a tree of folders.
 
-import { useContext, useMemo, useState } from "preact/hooks";
+import { useContext, useMemo, useRef, useState } from "preact/hooks";
 import * as api from "../api";
 import { useKept } from "../forms";
-import { LIVE, MayWrite, PageHeading, Shown, useLoaded } from "../parts";
+import { LIVE, MayWrite, PageHeading, Shown, Trouble, useLoaded } from "../parts";
 import { go, links } from "../router";
 import { texts } from "../texts";
 import { size, Time } from "../time";
+import { withEnding } from "./names";
 
 const t = texts.documents;
 
@@ -86,24 +87,81 @@ function Tree({ documents }: { documents: api.ListedDocument[] }) {
   );
 }
 
-/** Starts a document of a name; the server checks the name when it is saved. */
+/** What the server says about a name that cannot be that of a new document. */
+type Objection = { refusal: string } | { existing: string };
+
+/** Starts a document of a name, which the server checks before the text is written. */
 function Create() {
   const { values, isRestored, set, forget } = useKept("document", { name: "" });
-  const create = (event: SubmitEvent) => {
+  const [objection, setObjection] = useState<Objection>();
+  const [error, setError] = useState<api.ApiError>();
+  const [isBusy, setBusy] = useState(false);
+  const field = useRef<HTMLInputElement>(null);
+  async function create() {
+    const name = withEnding(values.name);
+    setBusy(true);
+    setError(undefined);
+    try {
+      const found = await api.checkName(name);
+      if (found.refusal !== undefined) setObjection({ refusal: found.refusal });
+      else if (found.exists) setObjection({ existing: found.name });
+      else {
+        forget();
+        go(links.edit(found.name));
+        return;
+      }
+      field.current?.focus();
+    } catch (failure) {
+      setError(failure instanceof api.ApiError ? failure : new api.ApiError(0, texts.errors.server));
+    } finally {
+      setBusy(false);
+    }
+  }
+  const submit = (event: SubmitEvent) => {
     event.preventDefault();
-    const name = values.name.trim();
-    if (name === "") return;
-    forget();
-    go(links.edit(/\.(md|json)$/i.test(name) ? name : `${name}.md`));
+    if (values.name.trim() !== "") void create();
   };
   return (
     <details class="create" open={isRestored}>
       <summary>{texts.edit.create}</summary>
-      <form onSubmit={create}>
+      <form onSubmit={submit}>
         <label for="new-name">{texts.edit.createLabel}</label>
-        <input id="new-name" type="text" required autocomplete="off" spellcheck={false} value={values.name} onInput={(event) => set({ name: event.currentTarget.value })} />
-        <button type="submit">{texts.edit.createButton}</button>
+        <input
+          id="new-name"
+          ref={field}
+          type="text"
+          required
+          autocomplete="off"
+          spellcheck={false}
+          value={values.name}
+          aria-invalid={objection !== undefined}
+          aria-describedby="new-name-objection"
+          onInput={(event) => {
+            setObjection(undefined);
+            set({ name: event.currentTarget.value });
+          }}
+        />
+        <button type="submit" disabled={isBusy}>
+          {texts.edit.createButton}
+        </button>
       </form>
+      <div id="new-name-objection" role="alert">
+        {objection !== undefined && (
+          <p class="objection">
+            {"refusal" in objection ? (
+              objection.refusal
+            ) : (
+              <>
+                {texts.edit.exists(objection.existing)}{" "}
+                <a class="button" href={links.document(objection.existing)}>
+                  {texts.edit.openExisting}
+                </a>
+              </>
+            )}
+          </p>
+        )}
+      </div>
+      {error !== undefined && <Trouble error={error} retry={() => void create()} />}
     </details>
   );
 }

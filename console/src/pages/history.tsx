@@ -3,11 +3,12 @@
 import { useContext, useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import * as api from "../api";
 import { LIVE, MayWrite, PageHeading, Short, Shown, Trouble, useLoaded } from "../parts";
-import { type ChangesWanted, go, links } from "../router";
+import { type ChangesWanted, go, links, MEANS, type Means } from "../router";
+import { DeletedNote } from "./deleted_note";
 import { Difference } from "./difference";
 import { Paged } from "./project_parts";
 import { texts } from "../texts";
-import { Time } from "../time";
+import { boundsOf, InUtc, Time } from "../time";
 import { graphKind, replacedText, UndoOne } from "./undo_one";
 import { meansOf, relationText, typeText, Who } from "./words";
 
@@ -39,23 +40,6 @@ function UndoMore({ name, version }: { name: string; version: api.Version }) {
         )}
       </ul>
     </details>
-  );
-}
-
-/** The way back for a document that does not exist any more. */
-function DeletedNote({ name, versions }: { name: string; versions: api.Version[] }) {
-  const mayWrite = useContext(MayWrite);
-  const [last, former] = versions;
-  if (last?.kind !== "deleted") return null;
-  return (
-    <p class="note" role="status">
-      {t.wasDeleted(last.by)} <Time at={last.at} near />{" "}
-      {mayWrite && former !== undefined && (
-        <a class="button" href={links.edit(name, former.version)}>
-          {t.bringBack}
-        </a>
-      )}
-    </p>
   );
 }
 
@@ -158,25 +142,46 @@ function ProjectRow({ change }: { change: api.ProjectChange }) {
   );
 }
 
-/** The first moment of a day, and of the next one, where the user is. */
-function boundsOf(day: string | undefined): { since?: string; until?: string } {
-  const [year, month, date] = (day ?? "").split("-").map(Number);
-  if (year === undefined || month === undefined || date === undefined) return {};
-  const at = (days: number) => new Date(year, month - 1, date + days);
-  return Number.isNaN(at(0).getTime()) ? {} : { since: at(0).toISOString(), until: at(1).toISOString() };
-}
-
 /** The form of the id of a session. */
 const SESSION = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/i;
 
-/** Chooses whose changes are shown, and of which day. */
-function Filter({ by, day, names }: ChangesWanted & { names: string[] }) {
-  const choose = (next: ChangesWanted) => go(links.changes({ by, day, ...next }), { replace: true });
+/** The users that the histories of this tab have named, of the session that it shows. */
+let known: { of: string | undefined; names: string[] } = { of: undefined, names: [] };
+
+/** All of these names, and those of before. */
+function withKnown(found: string[]): string[] {
+  const of = api.currentSession()?.token;
+  const before = known.of === of ? known.names : [];
+  if (known.of !== of || !found.every((name) => before.includes(name))) known = { of, names: [...new Set([...before, ...found])].sort() };
+  return known.names;
+}
+
+/** The changes that are looked through for those of a kind that the server does not select: pages of the history, and changes of each. */
+const [PAGES, CHANGES] = [5, 200] as const;
+
+/** Whether a change has no session, and was made so. The working sessions are told apart by the same rule. */
+const isMadeBy = (means: Means) => (change: api.ProjectChange) => change.session === undefined && (change.tool === undefined) === (means === "hand");
+
+/** A page of the changes that were made so. It has none only if none of those that were looked through is. */
+async function madeBy(means: Means, wanted: api.Wanted, cursor: string | undefined, signal?: AbortSignal): ReturnType<typeof api.projectHistory> {
+  let next = cursor;
+  for (let page = 1; ; page += 1) {
+    const found = await api.projectHistory(next, signal, wanted, CHANGES);
+    const versions = found.versions.filter(isMadeBy(means));
+    next = found.nextCursor;
+    if (versions.length > 0 || next === undefined || page === PAGES) return { ...found, versions };
+  }
+}
+
+/** Chooses whose changes are shown, how they were made, and of which day. */
+function Filter({ by, day, means, names }: ChangesWanted & { names: string[] }) {
+  const choose = (next: ChangesWanted) => go(links.changes({ by, day, means, ...next }), { replace: true });
   const all = by === undefined || names.includes(by) ? names : [by, ...names];
+  const isSession = by !== undefined && SESSION.test(by);
   return (
     <search class="filters" aria-label={t.filter}>
       <label for="filter-by">{t.filterBy}</label>
-      <select id="filter-by" value={by ?? ""} onChange={({ currentTarget: { value } }) => choose({ by: value === "" ? undefined : value })}>
+      <select id="filter-by" value={by ?? ""} onChange={({ currentTarget: { value } }) => choose({ by: value === "" ? undefined : value, ...(SESSION.test(value) && { means: undefined }) })}>
         <option value="">{t.everybody}</option>
         {all.map((name) => (
           <option key={name} value={name}>
@@ -184,9 +189,22 @@ function Filter({ by, day, names }: ChangesWanted & { names: string[] }) {
           </option>
         ))}
       </select>
+      {!isSession && (
+        <>
+          <label for="filter-means">{t.filterMeans}</label>
+          <select id="filter-means" value={means ?? ""} onChange={({ currentTarget: { value } }) => choose({ means: MEANS.find((one) => one === value) })}>
+            <option value="">{t.anyMeans}</option>
+            {MEANS.map((one) => (
+              <option key={one} value={one}>
+                {t.means[one]}
+              </option>
+            ))}
+          </select>
+        </>
+      )}
       <label for="filter-day">{t.filterDay}</label>
       <input id="filter-day" type="date" value={day ?? ""} onChange={({ currentTarget: { value } }) => choose({ day: value === "" ? undefined : value })} />
-      {(by !== undefined || day !== undefined) && (
+      {(by !== undefined || day !== undefined || means !== undefined) && (
         <a class="button" href={links.history()}>
           {t.filterAll}
         </a>
@@ -195,13 +213,14 @@ function Filter({ by, day, names }: ChangesWanted & { names: string[] }) {
   );
 }
 
-/** The changes of all documents and of the graph, or of a user, a session or a day. */
-export function ProjectHistory({ by, day }: ChangesWanted) {
-  const [names, setNames] = useState<string[]>([]);
+/** The changes of all documents and of the graph, or of a user, a session, a way of working or a day. */
+export function ProjectHistory({ by, day, means }: ChangesWanted) {
+  const inUtc = useContext(InUtc);
+  const [names, setNames] = useState(() => withKnown([]));
   const load = async (cursor: string | undefined, signal?: AbortSignal) => {
-    const page = await api.projectHistory(cursor, signal, { by, ...boundsOf(day) });
-    const found = page.versions.flatMap((change) => change.by ?? []);
-    setNames((before) => (found.every((name) => before.includes(name)) ? before : [...new Set([...before, ...found])].sort()));
+    const wanted = { by, ...boundsOf(day, inUtc) };
+    const page = await (means === undefined ? api.projectHistory(cursor, signal, wanted) : madeBy(means, wanted, cursor, signal));
+    setNames(withKnown(page.versions.flatMap((change) => change.by ?? [])));
     return page;
   };
   return (
@@ -210,11 +229,11 @@ export function ProjectHistory({ by, day }: ChangesWanted) {
       <p>
         <a href={links.sessions}>{texts.sessions.heading}</a>
       </p>
-      <Filter by={by} day={day} names={names} />
-      <Paged key={`${by ?? ""} ${day ?? ""}`} load={load} items={(page) => page.versions} more={t.more} live>
+      <Filter by={by} day={day} means={means} names={names} />
+      <Paged key={`${by ?? ""} ${day ?? ""} ${means ?? ""} ${String(inUtc)}`} load={load} items={(page) => page.versions} more={t.more} live>
         {(changes) =>
           changes.length === 0 ? (
-            <p class="quiet">{by === undefined && day === undefined ? t.none : t.noneOfThese}</p>
+            <p class="quiet">{by === undefined && day === undefined && means === undefined ? t.none : t.noneOfThese}</p>
           ) : (
             <ol class="versions">
               {changes.map((change) => (

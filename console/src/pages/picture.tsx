@@ -118,7 +118,26 @@ export default function PicturePage({ view }: { view: PictureView }) {
     isReady: () => !kept.isBusy,
   };
   const [loaded, retry] = useLoaded((signal) => api.picture(view.asOf, view.cluster, signal), [view.asOf, view.cluster], following);
-  const onView = useCallback((next: PictureView) => go(links.picture(next), { replace: next.cluster === view.cluster }), [view.cluster]);
+  /** The view before a node was chosen, whose address is the one before in the history of the browser. */
+  const before = useRef<PictureView>(undefined);
+  const onView = useCallback(
+    (next: PictureView) => {
+      const isChosen = view.focus === undefined && next.focus !== undefined && next.cluster === view.cluster;
+      const was = before.current;
+      if (was !== undefined && next.focus === undefined && next.cluster === was.cluster && next.asOf === was.asOf) {
+        before.current = undefined;
+        window.history.back();
+        return;
+      }
+      before.current = isChosen ? view : next.focus === undefined || next.cluster !== view.cluster ? undefined : was;
+      go(links.picture(next), { replace: next.cluster === view.cluster && !isChosen });
+    },
+    [view],
+  );
+  // Going back from the chosen node, or to another page and on, is no choice.
+  useEffect(() => {
+    if (view.focus === undefined) before.current = undefined;
+  }, [view.focus]);
   useEffect(() => {
     if (loaded.state === "done") setLast(loaded.value);
   }, [loaded]);

@@ -110,6 +110,13 @@ function Means({ session: { session, by, client, tools } }: { session: Joined })
   return by === undefined ? null : <span class="tag">{texts.history.byHand}</span>;
 }
 
+/** Which changes the link to the list shows. */
+function listLabel({ session, by, tools }: Joined): string {
+  const s = texts.sessions;
+  const name = by ?? s.unknown;
+  return session !== undefined ? s.listOf(name) : s.listWithout(name, texts.history.means[tools.length > 0 ? "tool" : "hand"]);
+}
+
 export function Sessions() {
   const s = texts.sessions;
   const mayWrite = useContext(MayWrite);
@@ -140,8 +147,8 @@ export function Sessions() {
                     <Names heading={s.entities} names={one.entities} notNamed={one.entitiesNotNamed} address={links.entity} />
                     <div class="actions">
                       {(one.session ?? one.by) !== undefined && (
-                        <a class="button" href={links.changes({ by: one.session ?? one.by })} aria-label={s.listOf(one.by ?? s.unknown, one.session !== undefined)}>
-                          {one.session === undefined ? s.listOfUser : s.list}
+                        <a class="button" href={links.changes(one.session === undefined ? { by: one.by, means: one.tools.length > 0 ? "tool" : "hand" } : { by: one.session })} aria-label={listLabel(one)}>
+                          {s.list}
                         </a>
                       )}
                       {mayWrite && one.session !== undefined && (

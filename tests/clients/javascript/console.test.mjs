@@ -386,7 +386,7 @@ test("a phone shows every page, in light and dark colours, and nothing is wider 
 test("errors say what to do, and a page that failed is loaded again", { skip }, async (t) => {
   const page = await open(t, browser, server.origin);
   await signIn(page, server.origin, alice.key, "/app/documents/nowhere.md");
-  await page.getByText("This document does not exist, or not any more.").waitFor();
+  await page.getByText("There is no document of this name.").waitFor();
   await accessible(page);
   await page.goto(`${server.origin}/app/nonsense`);
   await page.getByRole("heading", { name: "There is no such page." }).waitFor();

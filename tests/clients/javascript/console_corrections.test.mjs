@@ -66,6 +66,17 @@ test("a fact that somebody changed while it is corrected shows both texts, and t
   assert.deepEqual(await holding("Replaced"), ["listens on port 7070"]);
 });
 
+test("a fact that the user has changed elsewhere shows the saved text and this one, which replaces it", { skip }, async (t) => {
+  const page = await correcting(t, "Own", "is small", "is large");
+  await replace("Own", "is tiny", "is small");
+  await page.getByText("You have changed this observation elsewhere meanwhile.").waitFor();
+  await page.getByRole("button", { name: "Keep the saved one" }).waitFor();
+  assert.equal(await page.getByRole("button", { name: /theirs/ }).count(), 0);
+  await page.getByRole("button", { name: "Replace the saved one by this one" }).click();
+  await page.getByText("Corrected. The former text has ended.").waitFor();
+  assert.deepEqual(await holding("Own"), ["is large"]);
+});
+
 test("on a phone the user keeps what somebody else wrote meanwhile, and leaves what was ended", { skip }, async (t) => {
   const page = await correcting(t, "Kept", "is blue", "is red", { viewport: PHONE, isMobile: true, hasTouch: true });
   await replace("Kept", "is green", "is blue", bob);

@@ -83,7 +83,7 @@ test("changes of two editors in different places are merged", { skip }, async (t
   await page.getByRole("button", { name: "Save" }).click();
   await page.getByText("both can be merged").waitFor();
   const theirs = page.getByRole("group", { name: "At line 9" });
-  assert.match(await theirs.innerText(), /Their change, which is taken over\./);
+  assert.match(await theirs.innerText(), /The saved change, which is taken over\./);
   assert.deepEqual(await theirs.locator("del, ins").allInnerTexts(), ["seven", "seven of theirs"]);
   await accessible(page);
   await page.getByRole("button", { name: "Continue with the merged text" }).click();
@@ -95,7 +95,7 @@ test("changes of two editors in different places are merged", { skip }, async (t
 });
 
 test("where two editors have changed the same lines, the user sees all three texts and chooses", { skip }, async (t) => {
-  for (const [choice, expected] of [["Keep theirs", "theirs"], ["Keep yours", "mine"], ["Keep both", "theirs\nmine"]]) {
+  for (const [choice, expected] of [["Keep the saved one", "theirs"], ["Keep this one", "mine"], ["Keep both", "theirs\nmine"]]) {
     await write("conflict.md", PLAN);
     const { page, field } = await editor(t, "conflict.md", choice === "Keep both" ? { viewport: PHONE, isMobile: true, colorScheme: "dark" } : {});
     await field.fill(PLAN.replace("three", "mine").replace("seven", "seven of mine"));
@@ -106,7 +106,7 @@ test("where two editors have changed the same lines, the user sees all three tex
     assert.deepEqual(await place.locator("pre").allInnerTexts(), ["three", "theirs", "mine"].map((line) => `one\ntwo\n${line}\nfour\nfive`));
     assert.deepEqual(await place.locator("del, ins").allInnerTexts(), ["three", "theirs", "mine"]);
     const own = page.getByRole("group", { name: "At line 9" });
-    assert.match(await own.innerText(), /Your change, which is kept\./);
+    assert.match(await own.innerText(), /The change here, which is kept\./);
     assert.deepEqual(await own.locator("del, ins").allInnerTexts(), ["seven", "seven of mine"]);
     assert.ok(await page.getByRole("button", { name: "1 place is left to choose" }).isDisabled());
     await fits(page);
@@ -205,7 +205,7 @@ test("a save that waits survives a closed tab, is made by another page, and meet
       await other.getByRole("link", { name: "look at it" }).click();
       await other.getByText("This is your draft, which is not saved yet.").waitFor();
       await other.getByRole("button", { name: "Save" }).click();
-      await other.getByRole("group", { name: "At line 5" }).getByLabel("Keep yours").check();
+      await other.getByRole("group", { name: "At line 5" }).getByLabel("Keep this one").check();
       await other.getByRole("button", { name: "Continue with the merged text" }).click();
       await other.getByRole("button", { name: "Save" }).click();
       await other.getByRole("heading", { name: "waiting.md", exact: true }).waitFor();

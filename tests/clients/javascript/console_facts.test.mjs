@@ -151,7 +151,7 @@ test("an entity that is deleted while its page is open is called so, and what is
   await page.getByRole("alert").getByText("The graph shows what there is").waitFor();
   assert.equal(await page.getByText("The list of documents shows").count(), 0);
   await page.goto(`${server.origin}/app/documents/never.md`);
-  await page.getByRole("alert").getByText("The list of documents shows what there is").waitFor();
+  await page.getByText("There is no document of this name.").waitFor();
 });
 
 test("a search names the fact that has the words, in the search and in the graph", { skip }, async (t) => {

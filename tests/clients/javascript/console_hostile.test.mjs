@@ -157,7 +157,7 @@ test("no script that a document, a name, an entry or a difference contains runs 
   await page.keyboard.press("Escape");
   for (const query of ["onerror", NAME, `"${RUN}"`]) {
     await page.goto(`${server.origin}/app/search?q=${encodeURIComponent(query)}`);
-    await page.getByRole("status").filter({ hasText: /result|Nothing/ }).waitFor();
+    await page.getByRole("status").filter({ hasText: /lines?\b|entit|fact|Nothing/ }).waitFor();
     await provoked(page);
   }
 });

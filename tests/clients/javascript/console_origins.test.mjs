@@ -168,7 +168,7 @@ test("a deleted document is found from the documents and from its own address, a
   const { etag } = await (await send("GET", "document?filename=plans/old-plan.md")).json();
   assert.equal((await send("DELETE", `document?filename=plans/old-plan.md&etag=${etag}`)).status, 200);
   const page = await shown(t, "/app/documents/plans/old-plan.md");
-  await page.locator("main .note").getByRole("link", { name: "History of plans/old-plan.md" }).waitFor();
+  await page.locator("main .note").getByRole("link", { name: "History", exact: true }).waitFor();
   await page.locator("main .note").getByRole("link", { name: "Deleted documents" }).waitFor();
   await accessible(page);
   await page.goto(`${server.origin}/app/documents`);

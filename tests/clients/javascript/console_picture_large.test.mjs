@@ -54,7 +54,7 @@ test("a graph of 12,000 entities is shown as clusters, of which one opens and on
   await page.goto(link);
   await page.getByText("A large graph").waitFor({ timeout: 120_000 });
   await page.goto(`${origin}/app/graph?view=picture`);
-  await page.getByText("12000 entities and 30000 relations").waitFor({ timeout: 120_000 });
+  await page.getByText("12,000 entities and 30,000 relations").waitFor({ timeout: 120_000 });
   await page.getByText("The graph is too large for one picture").waitFor();
   await page.locator(".canvas[data-state=done]").waitFor({ timeout: 120_000 });
   await accessible(page);

@@ -117,6 +117,22 @@ async function limited(scopes) {
   return (await reply.json()).key;
 }
 
+test("a name is checked before a document is written: by the rules of new names, and against the names that there are", async () => {
+  await written("checked/there.md", "# There\n");
+  const checked = (filename) => json(`document/name?filename=${encodeURIComponent(filename)}`);
+  assert.deepEqual(await checked("checked/there.md"), { name: "checked/there.md", exists: true });
+  assert.deepEqual(await checked("checked/There.md"), { name: "checked/there.md", exists: true });
+  assert.deepEqual(await checked("checked/NewName.md"), { name: "checked/new-name.md", exists: false });
+  const refusals = { "../evil.md": /traversal/, "a?b.md": /`\?`/, "con.md": /device/, "fdp\u202egpj.md": /invisible/, "notes.txt": /\.md and \.json/, "Checked/other.md": /letter case/ };
+  for (const [filename, reason] of Object.entries(refusals)) {
+    const { exists, refusal } = await checked(filename);
+    assert.equal(exists, false, filename);
+    assert.match(refusal, reason);
+    assert.equal((await send("PUT", name(filename), { text: "x" })).status, 409, `${filename}: what is refused here is refused when it is written`);
+  }
+  await refused(await send("GET", "document/name"), 400, /malformed/);
+});
+
 test("a document gets another name with its etag, and keeps its history", async () => {
   const etag = await written("moves/old.md", "# Old\n");
   await refused(await send("POST", "document/rename", { filename: "moves/old.md", to: "moves/new.md", etag: "0000000000000000" }), 409, /read it again/);

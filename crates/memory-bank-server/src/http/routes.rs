@@ -10,7 +10,7 @@ struct Route {
     keyed: &'static [Method],
 }
 
-const ROUTES: [Route; 57] = [
+const ROUTES: [Route; 58] = [
     Route { path: "/mcp", keyed: &[Method::POST, Method::GET, Method::HEAD, Method::DELETE] },
     Route { path: "/api/keys", keyed: &[Method::GET, Method::HEAD, Method::POST] },
     Route { path: "/api/keys/{id}", keyed: &[Method::PATCH, Method::DELETE] },
@@ -22,6 +22,7 @@ const ROUTES: [Route; 57] = [
     Route { path: "/api/v1/session", keyed: &[Method::GET, Method::HEAD] },
     Route { path: "/api/v1/documents", keyed: &[Method::GET, Method::HEAD] },
     Route { path: "/api/v1/document", keyed: &[Method::GET, Method::HEAD, Method::PUT, Method::DELETE] },
+    Route { path: "/api/v1/document/name", keyed: &[Method::GET, Method::HEAD] },
     Route { path: "/api/v1/document/rename", keyed: &[Method::POST] },
     Route { path: "/api/v1/digest", keyed: &[Method::GET, Method::HEAD] },
     Route { path: "/api/v1/search", keyed: &[Method::GET, Method::HEAD] },

@@ -101,6 +101,8 @@ fn only_keys_with_scope_read_see_documents_and_their_history() {
             "/api/v1/session",
             "/api/v1/documents",
             "/api/v1/document?filename=notes.md",
+            "/api/v1/document/name?filename=notes.md",
+            "/api/v1/document/name?filename=con.md",
             "/api/v1/document?filename=missing.md",
             "/api/v1/digest",
             "/api/v1/search?query=notes",

@@ -14,6 +14,7 @@ pub(crate) mod health;
 pub(crate) mod history;
 pub(crate) mod members;
 pub(crate) mod mentions;
+pub(crate) mod names;
 pub(crate) mod origins;
 pub(crate) mod picture;
 mod problem;
@@ -41,6 +42,7 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
             "/api/v1/document",
             get(documents::read).put(document_changes::write).delete(document_changes::delete),
         )
+        .route("/api/v1/document/name", get(names::check))
         .route("/api/v1/document/rename", post(document_changes::rename))
         .route("/api/v1/digest", get(digest::read))
         .route("/api/v1/search", get(search::documents))

@@ -77,6 +77,17 @@ pub(crate) struct ReadDocument {
     pub(super) as_of: Option<String>,
 }
 
+/// Which name is checked.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct CheckName {
+    /// The name, with its folders.
+    #[serde(deserialize_with = "filled_text")]
+    #[param(min_length = 1)]
+    pub(super) filename: String,
+}
+
 /// Which document is deleted.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]

@@ -14,7 +14,7 @@ use crate::http::{api, history, keys};
     ),
     paths(
         keys::list, keys::create, keys::update, keys::revoke, keys::rotate, history::list, history::show, history::diff,
-        history::proposals::list, api::session::read, api::documents::list, api::documents::read, api::document_changes::write, api::document_changes::rename, api::document_changes::delete,
+        history::proposals::list, api::session::read, api::documents::list, api::documents::read, api::names::check, api::document_changes::write, api::document_changes::rename, api::document_changes::delete,
         api::digest::read, api::search::documents, api::graph::search, api::graph::entity, api::mentions::list, api::graph_changes::record, api::graph_changes::end, api::picture::picture,
         api::history::list, api::history::show, api::history::diff, api::origins::blame, api::undo::undo,
         api::events::watch, api::sessions::list, api::members::list, api::members::invite, api::members::change, api::members::remove, api::access::list_keys,
