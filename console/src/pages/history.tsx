@@ -9,7 +9,7 @@ import { Paged } from "./project_parts";
 import { texts } from "../texts";
 import { Time } from "../time";
 import { graphKind, replacedText, UndoOne } from "./undo_one";
-import { meansOf, relationText, typeText, Who } from "./words";
+import { isDeletion, kindOf, meansOf, relationText, typeText, Who } from "./words";
 
 const t = texts.history;
 
@@ -46,10 +46,10 @@ function UndoMore({ name, version }: { name: string; version: api.Version }) {
 function DeletedNote({ name, versions }: { name: string; versions: api.Version[] }) {
   const mayWrite = useContext(MayWrite);
   const [last, former] = versions;
-  if (last?.kind !== "deleted") return null;
+  if (last === undefined || !isDeletion(last)) return null;
   return (
     <p class="note" role="status">
-      {t.wasDeleted(last.by)} <Time at={last.at} near />{" "}
+      {last.deleted === true ? t.wasDeletedOutside : t.wasDeleted(last.by)} <Time at={last.at} near />{" "}
       {mayWrite && former !== undefined && (
         <a class="button" href={links.edit(name, former.version)}>
           {t.bringBack}
@@ -95,7 +95,7 @@ function Change({ name, version, former, isLast }: { name: string; version: api.
             {withPresent ? t.withFormer : t.withPresent}
           </button>
         )}
-        {mayWrite && !isLast && version.kind !== "deleted" && (
+        {mayWrite && !isLast && !isDeletion(version) && (
           <a class="button" href={links.edit(name, version.version)}>
             {texts.edit.restore}
           </a>
@@ -136,7 +136,7 @@ function aboutOf(change: api.GraphVersion): [string, string] {
 function ProjectRow({ change }: { change: api.ProjectChange }) {
   const mayWrite = useContext(MayWrite);
   const isDocument = "filename" in change;
-  const kind = isDocument ? (change.undo === true ? "undone" : change.kind) : graphKind(change);
+  const kind = isDocument ? (change.undo === true ? "undone" : kindOf(change)) : graphKind(change);
   const [what, more] = isDocument ? [change.filename, change.formerName === undefined ? "" : t.formerName(change.formerName)] : aboutOf(change);
   return (
     <li class="row">
@@ -237,7 +237,7 @@ function Versions({ versions, chosen, name }: { versions: api.Version[]; chosen:
           <li key={version.version}>
             <a href={links.history(name, version.version)} {...(isChosen ? { "aria-current": "true" as const } : {})}>
               <span class="what">
-                {t.version(version.version)} <span class={`tag ${version.kind}`}>{t.kinds[version.kind] ?? version.kind}</span>
+                {t.version(version.version)} <span class={`tag ${kindOf(version)}`}>{t.kinds[kindOf(version)] ?? version.kind}</span>
                 {version.undo === true && version.kind !== "restored" && <span class="tag undone">{t.kinds["undone"]}</span>}
               </span>
               <span class="facts">

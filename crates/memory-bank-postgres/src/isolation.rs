@@ -165,6 +165,7 @@ const SERVING_FUNCTIONS: [&str; 71] = [
     "owner_keys",
     "owner_members",
     "owner_remove_member",
+    "owner_replace_invitation",
     "owner_revoke_grant",
     "owner_revoke_key",
     "prune_backups",

@@ -23,7 +23,8 @@ async fn project_list(bank: &FolderBank) -> Vec<String> {
     let page = bank.list_versions(&caller(), &query).await.unwrap();
     let line = |version: &Version| {
         let former = version.former_path.as_ref().map_or(String::new(), |former| format!(" from {former}"));
-        format!("{} {} {}{former}", version.path, version.number, version.kind.as_str())
+        let deleted = if version.is_outside_deletion() { ", deleted" } else { "" };
+        format!("{} {} {}{deleted}{former}", version.path, version.number, version.kind.as_str())
     };
     let mut lines: Vec<String> = page.versions.iter().map(line).collect();
     lines.sort();
@@ -68,9 +69,9 @@ async fn edits_from_outside_while_no_process_ran_are_in_both_lists_and_a_renamin
         for line in [
             "a.md 2 outside",
             "new.md 2 outside from b.md",
-            "c.md 2 outside",
-            "same1.md 2 outside",
-            "same2.md 2 outside",
+            "c.md 2 outside, deleted",
+            "same1.md 2 outside, deleted",
+            "same2.md 2 outside, deleted",
         ] {
             assert!(list.iter().any(|listed| listed == line), "{alone:?} {line}: {list:?}");
         }

@@ -56,8 +56,8 @@ pub(crate) async fn begin(State(shared): State<Arc<Shared>>, request: Request) -
 impl PageRequest {
     /// The session of a user who has come back from the provider, or the projects to choose from.
     pub(super) async fn continue_sign_in(&self) -> Result<Response, Response> {
-        let cookie = Purpose::Console.cookie(&self.headers, &self.server).ok_or_else(signed_out)?;
-        self.entered(&cookie).await
+        let (cookie, user) = self.signed_in_to_console().await?;
+        self.entered(&cookie, user).await
     }
 }
 
