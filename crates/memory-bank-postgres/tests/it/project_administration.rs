@@ -227,7 +227,11 @@ async fn a_key_that_replaces_an_invitation_is_for_the_own_project_and_a_member_w
     let eve = bench.tenant("eve", "other").await;
     let editor = bench.member("edgar", "demo", Role::Editor).await;
     let replace = async |caller: &Caller, name: &str| {
-        bench.database.replace_invitation(caller, name, &new_key().1).await.map(|(made, void)| (made.id, void))
+        bench
+            .database
+            .replace_invitation(caller, name, &new_key().1)
+            .await
+            .map(|(made, void)| (made.id, void))
     };
     let first = new_key().1;
     bench.database.invite(&alice, &user("bob"), Role::Viewer, &first).await.unwrap();
@@ -250,7 +254,10 @@ async fn a_key_that_replaces_an_invitation_is_for_the_own_project_and_a_member_w
     bench.owner.set_member("demo", "eve", Role::Viewer).await.unwrap();
     for name in ["alice", "bob", "eve"] {
         let refused = replace(&alice, name).await;
-        assert!(matches!(&refused, Err(AdminError::Refused(why)) if why.contains("used nothing yet")), "{refused:?}");
+        assert!(
+            matches!(&refused, Err(AdminError::Refused(why)) if why.contains("used nothing yet")),
+            "{refused:?}"
+        );
     }
     assert_eq!(bench.test.psql(active), made.0.to_string());
 }

@@ -15,12 +15,10 @@ pub(crate) fn require(caller: &Caller, right: Right, what: &str) -> Result<(), E
 }
 
 /// Why a server changes nothing, for one that was started so.
-pub(crate) const STARTED_READ_ONLY: &str =
-    "the server was started with `--read-only` or `MEMORY_BANK_READ_ONLY`, so nobody can change anything here";
+pub(crate) const STARTED_READ_ONLY: &str = "the server was started with `--read-only` or `MEMORY_BANK_READ_ONLY`, so nobody can change anything here";
 
 /// Why nothing is changed for a client.
-pub(crate) const READ_ONLY: &str =
-    "the server was started with `--read-only` or `MEMORY_BANK_READ_ONLY`, or this client has connected with `readonly`";
+pub(crate) const READ_ONLY: &str = "the server was started with `--read-only` or `MEMORY_BANK_READ_ONLY`, or this client has connected with `readonly`";
 
 /// Why the caller lacks a right, and what to do.
 pub(crate) fn lacking(caller: &Caller, right: Right) -> String {

@@ -294,7 +294,8 @@ mod tests {
     fn each_cookie_of_a_name_is_tried_and_their_number_is_bounded() {
         let made: Vec<PlainToken> =
             (0..10).map(|_| PlainToken::generate(TokenKind::SignIn, &SystemEntropy)).collect();
-        let pairs: Vec<String> = made.iter().map(|token| format!("c={}; c=junk; d=x", token.expose())).collect();
+        let pairs: Vec<String> =
+            made.iter().map(|token| format!("c={}; c=junk; d=x", token.expose())).collect();
         let line = HeaderValue::from_str(&pairs.join("; ")).unwrap();
         assert_eq!(tokens(&HeaderMap::from_iter([(COOKIE, line)]), "c"), made[..MOST_TRIED]);
     }

@@ -10,7 +10,7 @@ use memory_bank_core::identity::{PlainToken, TokenKind};
 use memory_bank_core::limiter::AttemptKind;
 use serde_json::json;
 
-use super::{page_of, signed_out};
+use super::page_of;
 use crate::http::oauth::attempts;
 use crate::http::oauth::cookie::{self, Attempt, Purpose};
 use crate::http::oauth::openid::CALLBACK;
