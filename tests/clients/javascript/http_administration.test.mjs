@@ -72,9 +72,8 @@ test("an owner invites, changes and removes members, and their keys follow at on
 test("a member who has used nothing yet gets a new key from an owner, and nobody else does", async () => {
   const first = (await invite("Lost Larry", "editor")).key;
   const replace = (name, options = {}) => send("POST", `member/key?name=${encodeURIComponent(name)}`, { body: {}, ...options });
-  const reply = await replace("Lost Larry", { body: { label: "again", expiresInDays: 9 } });
-  const { name, key } = await reply.json();
-  assert.deepEqual([reply.status, name, key.label, key.scopes], [200, "Lost Larry", "again", []]);
+  const { name, key } = await data("POST", "member/key?name=Lost%20Larry", { body: { label: "again", expiresInDays: 9 } });
+  assert.deepEqual([name, key.label, key.scopes], ["Lost Larry", "again", []]);
   assert.equal((await send("GET", "documents", { key: first.key })).status, 401, "the key of the invitation is void");
   const { rows } = await data("GET", "audit");
   const [made, revoked] = rows.filter(({ detail }) => detail.name === "Lost Larry");
