@@ -10,6 +10,8 @@ export interface Session {
   project: string;
   role: string;
   rights: string[];
+  /** Whether the server was started so that nobody changes anything. */
+  readOnly?: boolean;
   /** Whether there are members, keys, grants and an audit log; a folder has one user. */
   hasMembers: boolean;
   expiresAt?: string;
@@ -72,6 +74,8 @@ export interface Version {
   version: number;
   at: string;
   kind: string;
+  /** Whether something outside of the server deleted the document. */
+  deleted?: boolean;
   by?: string;
   key?: string;
   session?: string;
@@ -449,6 +453,7 @@ export const calls = (days: number, signal?: AbortSignal): Promise<Calls> => get
 export const health = (signal?: AbortSignal): Promise<Health> => get("/api/v1/health", signal);
 
 export const invite = (name: string, role: Role): Promise<{ name: string; key: NewKey }> => change("POST", "/api/v1/members", { name, role });
+export const replaceInvitation = (name: string): Promise<{ name: string; key: NewKey }> => change("POST", query("/api/v1/member/key", { name }), {});
 export const changeRole = (name: string, role: Role): Promise<unknown> => change("PATCH", query("/api/v1/member", { name }), { role });
 export const removeMember = (name: string): Promise<unknown> => change("DELETE", query("/api/v1/member", { name }));
 export const createKey = (label: string, scopes: string[], expiresInDays: number | undefined): Promise<NewKey> =>

@@ -15,7 +15,7 @@ import { Home } from "./pages/home";
 import { Search } from "./pages/search";
 import { SignIn, type Why } from "./pages/sign_in";
 import { OutboxNotes } from "./outbox_notes";
-import { MayAdminister, MayOnlyRead, MayWrite, PageHeading, Shown, Trouble, useLoaded } from "./parts";
+import { IsServedReadOnly, MayAdminister, MayOnlyRead, MayWrite, PageHeading, Shown, Trouble, useLoaded } from "./parts";
 import { go, links, type PictureView, PROJECT_PARTS, type ProjectPart, type Route, useRoute } from "./router";
 import { Shortcuts } from "./shortcuts";
 import { hasMore, hasUnsaved, SignOutQuestion } from "./sign_out";
@@ -260,11 +260,13 @@ function Frame({ session, onSignOut }: { session: api.StoredSession; onSignOut: 
         <MayOnlyRead.Provider value={found?.rights.includes("write") === false}>
           <MayWrite.Provider value={found?.rights.includes("write") === true}>
             <MayAdminister.Provider value={found?.rights.includes("admin") === true}>
-              <InUtc.Provider value={inUtc}>
-                <Boundary key={route.page}>
-                  <Page route={route} hasMembers={found?.hasMembers !== false} />
-                </Boundary>
-              </InUtc.Provider>
+              <IsServedReadOnly.Provider value={found?.readOnly === true}>
+                <InUtc.Provider value={inUtc}>
+                  <Boundary key={route.page}>
+                    <Page route={route} hasMembers={found?.hasMembers !== false} />
+                  </Boundary>
+                </InUtc.Provider>
+              </IsServedReadOnly.Provider>
             </MayAdminister.Provider>
           </MayWrite.Provider>
         </MayOnlyRead.Provider>

@@ -49,6 +49,9 @@ export const MayWrite = createContext(false);
 /** Whether the user is known to have no right to write in this project. */
 export const MayOnlyRead = createContext(false);
 
+/** Whether the server was started read-only, so that nobody changes anything. */
+export const IsServedReadOnly = createContext(false);
+
 /** Whether the user may delete and administer in this session. */
 export const MayAdminister = createContext(false);
 

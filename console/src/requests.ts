@@ -146,6 +146,7 @@ export async function failure(response: Response, isChange = false): Promise<Api
   if (status === 403) refused();
   // What is against a text, and why a store is busy, only the server knows.
   const isOwn = [400, 409, 413, 503].includes(status) && typeof detail === "string";
+  if (status === 403 && typeof detail === "string" && detail.includes("--read-only")) return new ApiError(status, texts.errors.readOnlyServer);
   // The server names the right that is lacking.
   const right = status === 403 && typeof detail === "string" ? /the scope `(\w+)`/.exec(detail)?.[1] : undefined;
   if (right !== undefined) return new ApiError(status, texts.errors.lacks(texts.rights[right] ?? right));

@@ -1150,6 +1150,41 @@ BEGIN
 END
 $$;
 
+-- Makes a key for a member who was invited and has come with nothing yet, since the key of the invitation was lost: the keys that it
+-- replaces become void. Anybody else gets none: the key would act in the name of a user who has worked here, or works elsewhere. Gives
+-- the new key, and the void ones for caches.
+CREATE OR REPLACE FUNCTION app.owner_replace_invitation(
+  p_user text, p_project text, p_key text, p_key_hash text, p_member text, p_key_id uuid, p_new_hash bytea, p_key_prefix text,
+  p_label text, p_scopes text[], p_rate_limit integer, p_expires_at timestamptz, p_created_at timestamptz
+) RETURNS SETOF public.api_keys
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  slug constant text := app.enter_to_change_members(p_user, p_project, p_key, p_key_hash);
+  project constant uuid := app.current_project_id();
+  usr uuid;
+BEGIN
+  SELECT m.user_id INTO usr FROM public.memberships m JOIN public.users u ON u.id = m.user_id
+  WHERE m.project_id = project AND u.name = p_member;
+  IF usr IS NULL THEN
+    RAISE EXCEPTION '%', p_member USING ERRCODE = 'MB404', DETAIL = 'member';
+  ELSIF NOT app.may_give(p_scopes) THEN
+    RAISE EXCEPTION 'a key cannot give more scopes than it has itself' USING ERRCODE = 'insufficient_privilege';
+  ELSIF usr = app.current_user_id()
+    OR EXISTS (SELECT FROM public.api_keys k WHERE k.user_id = usr AND (k.last_used_at IS NOT NULL OR k.grant_id IS NOT NULL))
+    OR EXISTS (SELECT FROM public.memberships m WHERE m.user_id = usr AND m.project_id <> project)
+    OR EXISTS (SELECT FROM app.identities i WHERE i.user_id = usr) THEN
+    RAISE EXCEPTION 'an owner makes a new key only for a member who was invited and has used nothing yet; an operator makes one with `memory-bank-mcp keys create`'
+      USING ERRCODE = 'MB400';
+  END IF;
+  RETURN QUERY
+  UPDATE public.api_keys k SET revoked_at = p_created_at WHERE k.user_id = usr AND k.project_id = project AND k.revoked_at IS NULL
+  RETURNING k.*;
+  RETURN QUERY SELECT * FROM app.create_key(slug, p_member, p_key_id, p_new_hash, p_key_prefix, p_label, p_scopes, p_rate_limit,
+    p_expires_at, p_created_at);
+END
+$$;
+
 CREATE OR REPLACE FUNCTION app.owner_remove_member(p_user text, p_project text, p_key text, p_key_hash text, p_member text)
 RETURNS SETOF public.api_keys
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -2560,7 +2595,8 @@ $$;
 --   -                                       no history is kept. A document that has versions gets one more all the same, with the
 --                                           tool -, so that those before it can be read
 --
--- The tool of an undo has what it took back after its name, as the server reads it back: history-….
+-- The tool of an undo has what it took back after its name, as the server reads it back: history-…, and with -none at its
+-- end if no tool made it.
 --
 -- Without the setting (an operator's statement, a server of an earlier version) the whole former text is stored.
 
@@ -4140,7 +4176,7 @@ BEGIN
         'make_event_partition', 'drop_event_partition', 'fill_fts', 'count_stale_fts', 'purge_history', 'old_versions', 'old_graph_changes',
         'thin_versions', 'thin_graph_changes', 'trim_history', 'state_history_bounds']), 'app_server'
       UNION ALL SELECT unnest(ARRAY['claim_vectors', 'put_vectors', 'prune_vectors']), 'app_server'
-      UNION ALL SELECT unnest(ARRAY['owner_members', 'owner_change_member', 'owner_invite', 'owner_remove_member', 'owner_keys',
+      UNION ALL SELECT unnest(ARRAY['owner_members', 'owner_change_member', 'owner_invite', 'owner_replace_invitation', 'owner_remove_member', 'owner_keys',
         'owner_revoke_key', 'owner_grants', 'owner_revoke_grant', 'owner_audit', 'owner_calls']), 'app_server'
       UNION ALL SELECT 'oauth_admit_outside', 'app_server'
       UNION ALL SELECT unnest(ARRAY['allow_grant', 'end_grants_of_issuer']), owner

@@ -7,7 +7,7 @@ import { go, links } from "../router";
 import { texts } from "../texts";
 import { Time } from "../time";
 import { asApiError } from "./project_parts";
-import { Who } from "./words";
+import { isDeletion, Who } from "./words";
 
 const t = texts.documents;
 /** Pages of the history that are looked through at a time. */
@@ -33,7 +33,7 @@ async function deletedOf(most: number, signal: AbortSignal): Promise<Found> {
     for (const version of found.versions) {
       if (seen.has(version.filename)) continue;
       seen.add(version.filename);
-      if (version.kind === "deleted" && !present.has(version.filename)) deleted.push(version);
+      if (isDeletion(version) && !present.has(version.filename)) deleted.push(version);
     }
     cursor = found.nextCursor;
     if (cursor === undefined) return { deleted, changes, isAll: true };
@@ -44,10 +44,12 @@ async function deletedOf(most: number, signal: AbortSignal): Promise<Found> {
 function Row({ version, onFailed }: { version: api.Version; onFailed: (error: api.ApiError) => void }) {
   const mayWrite = useContext(MayWrite);
   const name = version.filename;
+  // Something outside deleted a document that the server never wrote.
+  const isUnknown = version.version === 1 && version.deleted === true;
   const bringBack = async () => {
     try {
       const { versions } = await api.history(name, undefined);
-      const former = versions.find(({ kind }) => kind !== "deleted");
+      const former = versions.find((version) => !isDeletion(version));
       go(former === undefined ? links.history(name) : links.edit(name, former.version));
     } catch (failure) {
       onFailed(asApiError(failure));
@@ -58,8 +60,9 @@ function Row({ version, onFailed }: { version: api.Version; onFailed: (error: ap
       <a href={links.history(name)}>{name}</a>
       <span class="facts">
         <Who change={version} /> · <Time at={version.at} near />
+        {isUnknown && ` · ${t.noText}`}
       </span>
-      {mayWrite && (
+      {mayWrite && !isUnknown && (
         <button type="button" aria-label={t.bringBackOf(name)} onClick={() => void bringBack()}>
           {texts.history.bringBack}
         </button>

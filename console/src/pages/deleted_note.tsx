@@ -7,6 +7,7 @@ import { MayWrite } from "../parts";
 import { links } from "../router";
 import { texts } from "../texts";
 import { Time } from "../time";
+import { isDeletion } from "./words";
 
 const t = texts.history;
 
@@ -14,10 +15,10 @@ const t = texts.history;
 export function DeletedNote({ name, versions, children }: { name: string; versions: api.Version[]; children?: ComponentChildren }) {
   const mayWrite = useContext(MayWrite);
   const [last, former] = versions;
-  if (last?.kind !== "deleted") return null;
+  if (last === undefined || !isDeletion(last)) return null;
   return (
     <p class="note" role="status">
-      {t.wasDeleted(last.by)} <Time at={last.at} near />{" "}
+      {last.deleted === true ? t.wasDeletedOutside : t.wasDeleted(last.by)} <Time at={last.at} near />{" "}
       {mayWrite && former !== undefined && (
         <a class="button" href={links.edit(name, former.version)}>
           {t.bringBack}

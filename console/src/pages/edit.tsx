@@ -10,7 +10,7 @@ import { onChanges } from "../live";
 import { useOtherDrafts } from "../other_drafts";
 import { isUnreachable, onDelivery } from "../outbox";
 import { Waiting } from "../outbox_notes";
-import { Markdown, MayOnlyRead, PageHeading, Shown, Trouble, useLoaded } from "../parts";
+import { IsServedReadOnly, Markdown, MayOnlyRead, PageHeading, Shown, Trouble, useLoaded } from "../parts";
 import { go, links } from "../router";
 import { texts } from "../texts";
 import { Time } from "../time";
@@ -47,9 +47,16 @@ interface EditorProps {
   editing: Editing;
 }
 
+/** What one who may only read is told: why, and what becomes of a text that was written here. */
+function readerNote(isServedReadOnly: boolean, isChanged: boolean): string {
+  if (isServedReadOnly) return isChanged ? t.servedReadOnlyKept : t.servedReadOnly;
+  return isChanged ? t.readOnlyKept : t.readOnly;
+}
+
 function Editor({ name, read, wanted, editing }: EditorProps) {
   const draft = editing.found;
   const isReader = useContext(MayOnlyRead);
+  const isServedReadOnly = useContext(IsServedReadOnly);
   const [base, setBase] = useState<Base>(draft?.base ?? read);
   const [text, setText] = useState(draft?.text ?? wanted ?? read.text);
   const [isRestored, setRestored] = useState(draft !== undefined && draft.text !== read.text);
@@ -214,7 +221,7 @@ function Editor({ name, read, wanted, editing }: EditorProps) {
     <>
       {isReader && (
         <p class="note" role="status">
-          {text === base.text ? t.readOnly : t.readOnlyKept}
+          {readerNote(isServedReadOnly, text !== base.text)}
         </p>
       )}
       {isRestored && (

@@ -10,7 +10,7 @@ import { Paged } from "./project_parts";
 import { texts } from "../texts";
 import { boundsOf, InUtc, Time } from "../time";
 import { graphKind, replacedText, UndoOne } from "./undo_one";
-import { meansOf, relationText, typeText, Who } from "./words";
+import { isDeletion, kindOf, meansOf, relationText, typeText, Who } from "./words";
 
 const t = texts.history;
 
@@ -79,7 +79,7 @@ function Change({ name, version, former, isLast }: { name: string; version: api.
             {withPresent ? t.withFormer : t.withPresent}
           </button>
         )}
-        {mayWrite && !isLast && version.kind !== "deleted" && (
+        {mayWrite && !isLast && !isDeletion(version) && (
           <a class="button" href={links.edit(name, version.version)}>
             {texts.edit.restore}
           </a>
@@ -120,7 +120,7 @@ function aboutOf(change: api.GraphVersion): [string, string] {
 function ProjectRow({ change }: { change: api.ProjectChange }) {
   const mayWrite = useContext(MayWrite);
   const isDocument = "filename" in change;
-  const kind = isDocument ? (change.undo === true ? "undone" : change.kind) : graphKind(change);
+  const kind = isDocument ? (change.undo === true ? "undone" : kindOf(change)) : graphKind(change);
   const [what, more] = isDocument ? [change.filename, change.formerName === undefined ? "" : t.formerName(change.formerName)] : aboutOf(change);
   return (
     <li class="row">
@@ -256,7 +256,7 @@ function Versions({ versions, chosen, name }: { versions: api.Version[]; chosen:
           <li key={version.version}>
             <a href={links.history(name, version.version)} {...(isChosen ? { "aria-current": "true" as const } : {})}>
               <span class="what">
-                {t.version(version.version)} <span class={`tag ${version.kind}`}>{t.kinds[version.kind] ?? version.kind}</span>
+                {t.version(version.version)} <span class={`tag ${kindOf(version)}`}>{t.kinds[kindOf(version)] ?? version.kind}</span>
                 {version.undo === true && version.kind !== "restored" && <span class="tag undone">{t.kinds["undone"]}</span>}
               </span>
               <span class="facts">

@@ -81,10 +81,14 @@ export function Members() {
   const [note, setNote] = useState<string>();
   const [error, setError] = useState<api.ApiError>();
   const [changed, setChanged] = useState(0);
+  const [replaced, setReplaced] = useState<{ name: string; key: api.NewKey }[]>([]);
   const again = () => setChanged((before) => before + 1);
   return (
     <>
       <Invite onInvited={again} />
+      {replaced.map((one) => (
+        <ShownOnce key={one.key.key} text={t.keyOnce(one.name)} secret={one.key.key} onKept={() => setReplaced((before) => before.filter((other) => other !== one))} />
+      ))}
       <p role="status">{note}</p>
       {error !== undefined && <Trouble error={error} />}
       <Paged key={changed} load={api.members} items={(page) => page.members}>
@@ -118,6 +122,19 @@ export function Members() {
                       );
                     }}
                   />
+                  {member.name !== api.currentSession()?.user && (
+                    <Sure
+                      label={t.newKey}
+                      of={t.newKeyOf(member.name)}
+                      question={t.newKeySure(member.name)}
+                      yes={t.newKeyYes}
+                      run={async () => {
+                        const made = await api.replaceInvitation(member.name);
+                        setReplaced((before) => [...before, made]);
+                        again();
+                      }}
+                    />
+                  )}
                   <Sure
                     label={t.remove}
                     of={t.removeOf(member.name)}
@@ -284,6 +301,7 @@ export function Keys() {
         {(keys) => (
           <>
             {keys.length === 0 && <p class="quiet">{t.noKeys}</p>}
+            {keys.some((key) => key.user !== api.currentSession()?.user) && <p class="hint">{t.othersHint}</p>}
             <ul class="rows">
               {keys.map((key) => {
                 const name = key.label === null || key.label === "" ? t.noLabel : key.label;

@@ -22,6 +22,12 @@ export function typeText(type: string): string {
   }
 }
 
+/** Whether a version is a deletion, also by something outside of the server. */
+export const isDeletion = ({ kind, deleted }: api.Version): boolean => kind === "deleted" || deleted === true;
+
+/** The kind of a version, as it is shown. */
+export const kindOf = ({ kind, deleted }: api.Version): string => (deleted === true ? "deletedOutside" : kind);
+
 /** How a change was made. The origin of a line has no kind. */
 type Made = Pick<api.Version, "by" | "tool" | "imported"> & { kind?: string };
 

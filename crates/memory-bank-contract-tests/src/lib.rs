@@ -191,6 +191,7 @@ macro_rules! contract_tests {
         $crate::contract_tests!(@module $fresh, undo:
             all_that_one_session_changed_is_taken_back, a_renamed_and_changed_document_returns_to_its_former_name_and_text,
             changes_of_others_in_other_lines_stay_and_touched_lines_are_left, nothing_is_written_by_a_dry_run_or_if_one_must_be_left,
+            an_undo_that_no_tool_made_names_none_and_is_an_undo_all_the_same,
             a_second_undo_changes_nothing_and_an_undo_can_be_undone, equal_lines_of_two_sessions_are_told_apart, what_a_session_writes_again_after_its_own_undo_can_be_undone, an_editor_takes_back_only_own_changes,
             changes_of_a_user_since_a_time_are_taken_back, a_taken_name_is_left,
             a_name_that_differs_only_by_case_from_a_new_one_is_left,

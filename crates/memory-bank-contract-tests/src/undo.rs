@@ -123,6 +123,26 @@ pub async fn all_that_one_session_changed_is_taken_back(p: Project) {
     assert_eq!(versions(&p, "d.md").await.len(), 1);
 }
 
+pub async fn an_undo_that_no_tool_made_names_none_and_is_an_undo_all_the_same(p: Project) {
+    write(&p, &p.caller, 1, "a.md", "a\n").await;
+    write(&p, &p.caller, 2, "a.md", "a\nmore\n").await;
+    let without_tool = |request: UndoRequest| UndoRequest {
+        context: ChangeContext { restores: true, ..ChangeContext::default() },
+        ..request
+    };
+    let request = without_tool(request(2, 3));
+    assert!(run(&p, &p.caller, &request).await.is_written);
+    assert_eq!(p.text("a.md").await.as_deref(), Some("a\n"));
+    let newest = versions(&p, "a.md").await.swap_remove(0);
+    assert_eq!((newest.tool, newest.session, newest.undoes.is_some()), (None, None, true));
+    let again = run(&p, &p.caller, &request).await;
+    assert_eq!((again.undone.len(), again.unchanged, again.is_written), (0, 1, false), "{again:?}");
+    let (by, since) = (Some(p.caller.user_name.clone()), Some(newest.at));
+    let back = without_tool(UndoRequest { by, since, ..UndoRequest::default() });
+    assert!(run(&p, &p.caller, &back).await.is_written);
+    assert_eq!(p.text("a.md").await.as_deref(), Some("a\nmore\n"));
+}
+
 pub async fn a_renamed_and_changed_document_returns_to_its_former_name_and_text(p: Project) {
     write(&p, &p.caller, 1, "a.md", "one\ntwo\n").await;
     rename(&p, &p.caller, 2, "a.md", "b.md").await;

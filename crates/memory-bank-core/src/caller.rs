@@ -137,6 +137,8 @@ pub struct Caller {
     pub proof: Option<KeyHash>,
     /// The name that is written into entries (`[alice]`), as [`author_label`] renders it.
     pub user_name: String,
+    /// Whether this process or its client refuses every change, whatever role and scopes grant; a refusal says so.
+    pub is_read_only: bool,
 }
 
 impl Caller {
@@ -151,6 +153,7 @@ impl Caller {
             key: None,
             proof: None,
             user_name: user_name.into(),
+            is_read_only: false,
         }
     }
 

@@ -429,7 +429,7 @@ fn listed(row: &Row) -> Result<Listed, StoreError> {
     let document: Uuid = column(row, 0)?;
     // A version that was added only so that earlier ones can be rebuilt has no tool.
     let tool = column::<Option<&str>>(row, 9)?.filter(|tool| *tool != "-");
-    let (tool, undoes) = tool.map(tool_and_mark).unzip();
+    let (tool, undoes) = tool_and_mark(tool);
     let version = Version {
         document: document.to_string(),
         number: column(row, 1)?,
@@ -441,7 +441,7 @@ fn listed(row: &Row) -> Result<Listed, StoreError> {
         bytes: bytes(7)?,
         kind,
         tool,
-        undoes: undoes.flatten(),
+        undoes,
         path: path(column(row, 10)?)?,
         former_path: column::<Option<&str>>(row, 11)?.map(path).transpose()?,
         etag: etag(12)?,

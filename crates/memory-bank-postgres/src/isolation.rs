@@ -112,7 +112,7 @@ const BYPASSING_FUNCTIONS: &str = "SELECT p.oid::regprocedure::text FROM pg_cata
 
 /// The functions that the server needs: each takes the hash of a presented secret, or reads and changes nothing of a
 /// tenant, beside clean-ups, which see numbers and times.
-const SERVING_FUNCTIONS: [&str; 71] = [
+const SERVING_FUNCTIONS: [&str; 72] = [
     "append_events",
     "authenticate",
     "authors_of",
@@ -165,6 +165,7 @@ const SERVING_FUNCTIONS: [&str; 71] = [
     "owner_keys",
     "owner_members",
     "owner_remove_member",
+    "owner_replace_invitation",
     "owner_revoke_grant",
     "owner_revoke_key",
     "prune_backups",

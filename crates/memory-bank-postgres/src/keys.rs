@@ -57,6 +57,7 @@ impl KeyDirectory for Database {
                 proof: Some(*presented),
                 user: UserId(column(row, 1)?),
                 user_name: column(row, 2)?,
+                is_read_only: false,
                 project,
                 role: role(column(row, 5)?)?,
                 scopes: scopes(&column::<Vec<String>>(row, 6)?)?,

@@ -29,6 +29,8 @@ const CHANGE_MEMBER: &str = "SELECT coalesce(grant_id, id), key_hash, key_prefix
     created_at, revoked_at FROM app.owner_change_member($1, $2, $3, $4, $5, $6)";
 const INVITE: &str = "SELECT id, name, email, created_at, key_expires_at \
     FROM app.owner_invite($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
+const REPLACE_INVITATION: &str = "SELECT id, key_hash, key_prefix, label, scopes, rate_limit, last_used_at, expires_at, created_at, revoked_at \
+    FROM app.owner_replace_invitation($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
 const REMOVE_MEMBER: &str = "SELECT coalesce(grant_id, id), key_hash, key_prefix, label, scopes, rate_limit, last_used_at, expires_at, \
     created_at, revoked_at FROM app.owner_remove_member($1, $2, $3, $4, $5)";
 const KEYS: &str = "SELECT user_name, id, key_prefix, label, scopes, rate_limit, last_used_at, expires_at, created_at, revoked_at \
@@ -91,6 +93,33 @@ impl ProjectAdministration for Database {
         let rows = self.as_owner(caller, INVITE, &values).await.map_err(admin_error)?;
         let made = only(&rows)?;
         Ok((user_record(made, 0)?, KeyRecord { expires_at: column(made, 4)?, ..record_of(new) }))
+    }
+
+    async fn replace_invitation(
+        &self,
+        caller: &Caller,
+        member: &str,
+        new: &NewKey,
+    ) -> Result<(KeyRecord, Vec<Revoked>), AdminError> {
+        let row = NewRow::of(new)?;
+        let values: [Value<'_>; 9] = [
+            &member,
+            &new.id.0,
+            &row.hash,
+            &new.prefix,
+            &row.label,
+            &row.scopes,
+            &row.limit,
+            &new.expires_at,
+            &new.created_at,
+        ];
+        let rows = self.as_owner(caller, REPLACE_INVITATION, &values).await.map_err(admin_error)?;
+        let (mut made, void): (Vec<Revoked>, Vec<Revoked>) =
+            all_keys(&rows)?.into_iter().partition(|key| key.record.id == new.id);
+        let made = made.pop().ok_or_else(|| {
+            StoreError::Unavailable("a function of schema `app` gave back no key".to_owned())
+        })?;
+        Ok((made.record, void))
     }
 
     async fn end_membership(&self, caller: &Caller, member: &str) -> Result<Vec<Revoked>, AdminError> {

@@ -2,12 +2,12 @@
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { after, before, test } from "node:test";
-import { accessible, launch, open, skip } from "./lib/console.mjs";
+import { accessible, launch, open, plainField, skip } from "./lib/console.mjs";
 import { BINARY } from "./lib/server.mjs";
 
 let browser, folder;
@@ -117,7 +117,52 @@ test("a folder that is opened read-only is not changed", async (t) => {
   const put = { method: "PUT", headers: { ...headers, "Content-Type": "application/json" }, body: JSON.stringify({ text: "x" }) };
   const refused = await fetch(`${origin}/api/v1/document?filename=new.md`, put);
   assert.equal(refused.status, 403);
-  assert.match((await refused.json()).detail, /read-only/);
+  assert.match((await refused.json()).detail, /started with `--read-only`/);
+});
+
+test("the editor of a folder that is opened read-only says why, and sends nobody to an owner", { skip }, async (t) => {
+  const { link, origin } = await opened(t, {}, "--no-browser", "--read-only");
+  const page = await open(t, browser, origin);
+  await page.goto(link);
+  await page.getByText("The quokka census").waitFor();
+  await page.goto(`${origin}/app/edit/plans/north.md`);
+  await page.getByText("This server was started with --read-only, so the text can be copied").waitFor();
+  assert.ok(!(await page.locator("main").innerText()).includes("ask an owner"));
+  await accessible(page);
+  await page.goto(`${origin}/app/undo?by=somebody&since=2026-01-01T00:00:00Z`);
+  await page.getByRole("alert").filter({ hasText: "started with --read-only" }).waitFor();
+  assert.ok(!(await page.locator("main").innerText()).includes("Ask an owner"));
+});
+
+test("a document that is removed on the disk is among the deleted ones, and comes back", { skip }, async (t) => {
+  const { link, origin } = await opened(t, {}, "--no-browser");
+  const page = await open(t, browser, origin);
+  await plainField(page);
+  await page.goto(link);
+  await page.getByText("The quokka census").waitFor();
+  await page.goto(`${origin}/app/edit/gone.md`);
+  await page.getByLabel("Text of gone.md").fill("# Gone\n\nThe numbat count\n");
+  await page.getByRole("button", { name: "Save", exact: true }).click();
+  await page.getByText("The numbat count").waitFor();
+  rmSync(join(folder, "project/memory-bank/gone.md"));
+  await page.goto(`${origin}/app/deleted`);
+  const row = page.getByRole("listitem").filter({ hasText: "gone.md" });
+  await row.waitFor();
+  await accessible(page);
+  await row.getByRole("link", { name: "gone.md" }).click();
+  await page.getByText("Something outside of the server deleted this document:").waitFor();
+  await page.getByText("deleted outside of the server").waitFor();
+  await accessible(page);
+  await page.getByRole("link", { name: "Bring it back" }).click();
+  await page.getByRole("button", { name: "Save", exact: true }).click();
+  await page.getByText("The numbat count").waitFor();
+  assert.match(readFileSync(join(folder, "project/memory-bank/gone.md"), "utf8"), /numbat/);
+  // Both are brought back from the list, too; one that the server never wrote has no text.
+  rmSync(join(folder, "project/memory-bank/gone.md"));
+  await page.goto(`${origin}/app/deleted`);
+  await page.getByRole("button", { name: "Bring it back: gone.md" }).click();
+  await page.getByLabel("Text of gone.md").waitFor();
+  assert.match(await page.getByLabel("Text of gone.md").inputValue(), /numbat/);
 });
 
 test("a browser gets the link in a file of its user alone, and a folder without a bank has no console", async (t) => {

@@ -83,6 +83,24 @@ test("an owner invites a member with a key that is shown once, changes the role,
   assert.equal(await page.getByLabel(`Role of ${alice.user}`).inputValue(), "owner");
 });
 
+test("a member whose key was never kept gets a new one from an owner, and the page of keys says whose keys can be changed", { skip }, async (t) => {
+  const first = (await (await send("POST", "members", { name: "Lost Larry", role: "viewer" })).json()).key.key;
+  const page = await open(t, browser, server.origin);
+  await signIn(page, server.origin, alice.key, "/app/project/members");
+  await page.getByRole("button", { name: "New key for Lost Larry" }).click();
+  await accessible(page);
+  await picture(page, "project-new-key");
+  await page.getByRole("button", { name: "Make a new key" }).click();
+  const key = await page.getByLabel("API key").innerText();
+  assert.match(key, /^mbmcp_live_/);
+  assert.notEqual(key, first);
+  assert.equal((await send("GET", "documents", undefined, first)).status, 401);
+  await page.getByRole("button", { name: "I have kept it" }).click();
+  assert.equal((await send("GET", "documents", undefined, key)).status, 200);
+  await page.goto(`${server.origin}/app/project/keys`);
+  await page.getByText("You change label, rights and limit of your own keys only.").waitFor();
+});
+
 test("an owner makes and revokes keys, ends an application's access, and reads the audit log and the limits", { skip }, async (t) => {
   const page = await open(t, browser, server.origin);
   await signIn(page, server.origin, alice.key, "/app/project/keys");

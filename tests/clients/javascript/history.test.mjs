@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { cp, rm } from "node:fs/promises";
+import { join } from "node:path";
 import test from "node:test";
 import { emptyFolder, freshBank, serverOn } from "./lib/project.mjs";
 import { BINARY, ENVIRONMENT } from "./lib/server.mjs";
@@ -31,6 +32,21 @@ test("a folder keeps versions, shows and compares them, and brings one back, als
   const { contents } = await server.request("resources/read", { uri });
   assert.equal(contents[0].text, "# Plan\n\ntwo\n");
   assert.equal(JSON.parse((await server.ok("history", plan({ action: "erase" }))).text).erasedVersions, 5);
+});
+
+test("a document that is removed on the disk is listed as deleted from outside, and is brought back", async (t) => {
+  const { server, project } = await freshBank(t);
+  await server.ok("write_memory_bank_file", plan({ content: "# Plan\n" }));
+  await rm(join(project, "memory-bank/plan.md"));
+  const list = async (args) => JSON.parse((await server.ok("history", args)).text).versions;
+  for (const args of [{}, plan()]) {
+    const [deletion, made] = (await list(args)).filter(({ filename }) => args.filename || filename === "plan.md");
+    assert.deepEqual([deletion.kind, deletion.deleted, deletion.etag, deletion.by], ["outside", true, undefined, undefined]);
+    assert.deepEqual([made.kind, made.deleted], ["created", undefined]);
+  }
+  const [{ version }] = await list(plan());
+  await server.ok("history", plan({ action: "restore", version: version - 1 }));
+  assert.match((await server.ok("read_memory_bank_file", plan())).text, /# Plan/);
 });
 
 test("a deleted document whose name another one got is listed, shown, brought back beside it and erased by its name", async (t) => {

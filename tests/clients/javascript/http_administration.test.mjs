@@ -69,6 +69,56 @@ test("an owner invites, changes and removes members, and their keys follow at on
   }
 });
 
+test("a member who has used nothing yet gets a new key from an owner, and nobody else does", async () => {
+  const first = (await invite("Lost Larry", "editor")).key;
+  const replace = (name, options = {}) => send("POST", `member/key?name=${encodeURIComponent(name)}`, { body: {}, ...options });
+  const { name, key } = await data("POST", "member/key?name=Lost%20Larry", { body: { label: "again", expiresInDays: 9 } });
+  assert.deepEqual([name, key.label, key.scopes], ["Lost Larry", "again", []]);
+  assert.equal((await send("GET", "documents", { key: first.key })).status, 401, "the key of the invitation is void");
+  const { rows } = await data("GET", "audit");
+  const [made, revoked] = rows.filter(({ detail }) => detail.name === "Lost Larry");
+  assert.deepEqual([made.action, made.user, made.subject, revoked.action], ["key.rotated", alice.user, key.id, "key.revoked"]);
+  await refused(await replace("nobody"), 404, /no member/);
+  await refused(await replace(bob.user), 404, /no member/);
+  await refused(await replace(alice.user), 409, /used nothing yet/);
+  await refused(await replace("Lost Larry", { key: key.key }), 403, /role with the scope `admin`/);
+  await refused(await replace("Lost Larry", { body: { expiresInDays: 0 } }), 400, /expiresInDays/);
+  assert.equal((await send("GET", "documents", { key: key.key })).status, 200);
+  // What was used is written a little later.
+  for (let tries = 0; ; tries += 1) {
+    const used = (await data("GET", "keys")).keys.find(({ id }) => id === key.id)?.lastUsedAt;
+    if (used) break;
+    assert.ok(tries < 300, "the use of the key is not noted");
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  await refused(await replace("Lost Larry"), 409, /used nothing yet/);
+  assert.equal((await send("GET", "documents", { key: key.key })).status, 200, "its key stays");
+  // Nor for a member whom an operator has made one here, and who works elsewhere.
+  await database.operate("members", "add", "--project", alice.slug, "--user", bob.user, "--role", "viewer");
+  await refused(await replace(bob.user), 409, /used nothing yet/);
+  await data("DELETE", member(bob.user));
+});
+
+test("junk cookies of the console's name, first or last, lock nobody out, and another's session opens nothing", async () => {
+  const headers = await session(alice.key);
+  const [cookieName, value] = headers.Cookie.split("=");
+  const junk = `${cookieName}=junk; ${cookieName}=${value.slice(0, -4)}AAAA`;
+  for (const Cookie of [`${junk}; ${headers.Cookie}`, `${headers.Cookie}; ${junk}`, `${cookieName}=; ${headers.Cookie}; ${junk}`]) {
+    const known = await data("GET", "session", { key: null, headers: { ...headers, Cookie } });
+    assert.equal(known.user, alice.user);
+  }
+  assert.equal((await send("GET", "session", { key: null, headers: { ...headers, Cookie: junk } })).status, 401);
+  const bobs = await session(bob.key);
+  const both = { ...headers, Cookie: `${bobs.Cookie}; ${headers.Cookie}` };
+  assert.equal((await data("GET", "session", { key: null, headers: both })).user, alice.user);
+  assert.equal((await send("GET", "session", { key: null, headers: { ...headers, Cookie: bobs.Cookie } })).status, 401);
+  const many = Array.from({ length: 9 }, (_, number) => `${cookieName}=${value.slice(0, -4)}000${number}`).join("; ");
+  assert.equal((await send("GET", "session", { key: null, headers: { ...headers, Cookie: `${many}; ${headers.Cookie}` } })).status, 401, "they are bounded");
+  const closed = await fetch(`${server.origin}/app/session`, { method: "DELETE", headers: { ...headers, Cookie: `${junk}; ${headers.Cookie}` } });
+  assert.equal(closed.status, 204);
+  assert.equal((await send("GET", "session", { key: null, headers })).status, 401);
+});
+
 test("an owner sees how often tools were called, how long that took and how many tokens it served", async () => {
   const { key: viewer } = (await invite("Counted", "viewer")).key;
   const total = async (path, key) => {

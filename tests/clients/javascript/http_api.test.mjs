@@ -241,7 +241,30 @@ test("the history of documents and graph is one list by time, page by page, each
   assert.ok(!JSON.stringify((await json("history?includeGraph=true", bob.key)).versions).includes("Three"), "each project has its own");
   await send("POST", "history/undo", { by: session, entity: "Three" }, carol.key);
   const [undone] = (await json("history?includeGraph=true", carol.key)).versions;
-  assert.deepEqual([undone.entity, undone.kind, undone.undo], ["Three", "deleted", true]);
+  assert.deepEqual([undone.entity, undone.kind, undone.undo, undone.tool], ["Three", "deleted", true, undefined]);
+});
+
+test("an undo over REST is a change of its user without a tool, in documents and the graph, and can be undone", async () => {
+  const erik = await database.project();
+  let session;
+  await withTools(server, erik.key, async (call) => {
+    await call("initialize_memory_bank", { path: "." });
+    await call("write_memory_bank_file", { filename: "undone.md", content: "# One\n" });
+    await call("graph_upsert_entity", { name: "Undone", entityType: "service" });
+  });
+  ({ session } = (await json("history?includeGraph=true", erik.key)).versions[0]);
+  const undo = async (body) => (await send("POST", "history/undo", body, erik.key)).json();
+  assert.ok((await undo({ by: session })).undone.length >= 2);
+  const { versions } = await json("history?includeGraph=true&limit=200", erik.key);
+  const undone = versions.filter(({ undo }) => undo);
+  assert.ok(undone.some(({ filename }) => filename === "undone.md") && undone.some(({ entity }) => entity === "Undone"));
+  for (const change of undone) assert.deepEqual([change.by, change.tool, change.session], [erik.user, undefined, undefined]);
+  const [latest] = (await json("sessions", erik.key)).sessions;
+  assert.deepEqual([latest.by, latest.tools, latest.session], [erik.user, [], undefined]);
+  // It is still known as an undo: a second one finds nothing, and it can be taken back itself.
+  assert.deepEqual((await undo({ by: session })).undone, []);
+  await undo({ by: erik.user, since: undone.at(-1).at });
+  assert.equal((await json(name("undone.md"), erik.key)).text, "# One\n");
 });
 
 test("a session names ten documents and ten entities, and counts the others", async () => {
@@ -263,10 +286,13 @@ test("a read-only server changes nothing over REST", async () => {
   const change = (method, path, body) =>
     readOnly.fetch(`/api/v1/${path}`, alice.key, { method, ...(body && { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) }) });
   const { etag } = await json(name(NAMES[0]));
-  await refused(await change("PUT", name("new.md"), { text: "x" }), 403, /read-only/);
-  await refused(await change("DELETE", `${name(NAMES[0])}&etag=${etag}`), 403, /read-only/);
-  await refused(await change("POST", "document/rename", { filename: NAMES[0], to: "x.md", etag }), 403, /read-only/);
-  await refused(await change("POST", "history/undo", { by: alice.user, since: "2026-01-01" }), 403, /read-only/);
+  const started = /started with `--read-only`(?!.*owner)/;
+  await refused(await change("PUT", name("new.md"), { text: "x" }), 403, started);
+  await refused(await change("DELETE", `${name(NAMES[0])}&etag=${etag}`), 403, started);
+  await refused(await change("POST", "document/rename", { filename: NAMES[0], to: "x.md", etag }), 403, started);
+  await refused(await change("POST", "history/undo", { by: alice.user, since: "2026-01-01" }), 403, started);
+  assert.equal((await (await readOnly.fetch("/api/v1/session", alice.key)).json()).readOnly, true);
+  assert.equal((await json("session")).readOnly, false);
 });
 
 /** The stream of changes: `next` gives its events, one after the other; `undefined` when it has ended. */

@@ -7,6 +7,8 @@ use crate::history::ChangeContext;
 
 /// The tool that undoes.
 const TOOL: &str = "history";
+/// Follows the mark of an undo that no tool made.
+const NO_TOOL: &str = "none";
 
 /// The attributes of a change, of a document or of the graph, by which an undo selects it.
 #[derive(Debug, Clone, Copy)]
@@ -82,25 +84,28 @@ fn own_scope_hash(session: Option<&str>, user: &str) -> String {
 /// The name of the tool as a store keeps it: letters, digits, `_` and `-`. For stores.
 #[must_use]
 pub fn stored_tool(context: &ChangeContext) -> Option<String> {
-    let tool = context.tool.clone()?;
-    let Some(UndoMark { scope_hash, since, until }) = &context.undoes else { return Some(tool) };
+    let Some(UndoMark { scope_hash, since, until }) = &context.undoes else { return context.tool.clone() };
     let time = |at: &Option<Timestamp>| at.map(nanoseconds).map(|at| format!("{at:x}")).unwrap_or_default();
-    Some(format!("{tool}-{scope_hash}-{}-{}", time(since), time(until)))
+    let mark = format!("{scope_hash}-{}-{}", time(since), time(until));
+    Some(match &context.tool {
+        Some(tool) => format!("{tool}-{mark}"),
+        // The policies of a database know an undo by the name of the tool.
+        None => format!("{TOOL}-{mark}-{NO_TOOL}"),
+    })
 }
 
 /// The tool and the mark of a stored name. For stores.
 #[must_use]
-pub fn tool_and_mark(stored: &str) -> (String, Option<UndoMark>) {
-    let parts: Vec<&str> = stored.split('-').collect();
+pub fn tool_and_mark(stored: Option<&str>) -> (Option<String>, Option<UndoMark>) {
+    let parts: Vec<&str> = stored.map(|stored| stored.split('-').collect()).unwrap_or_default();
     let time = |text: &str| u64::from_str_radix(text, 16).ok().map(timestamp);
-    match parts.as_slice() {
-        [TOOL, scope_hash, since, until] => {
-            let mark =
-                UndoMark { scope_hash: (*scope_hash).to_owned(), since: time(since), until: time(until) };
-            (TOOL.to_owned(), Some(mark))
-        }
-        _ => (stored.to_owned(), None),
-    }
+    let (tool, scope_hash, since, until) = match parts.as_slice() {
+        [TOOL, scope_hash, since, until] => (Some(TOOL.to_owned()), scope_hash, since, until),
+        [TOOL, scope_hash, since, until, NO_TOOL] => (None, scope_hash, since, until),
+        _ => return (stored.map(str::to_owned), None),
+    };
+    let mark = UndoMark { scope_hash: (*scope_hash).to_owned(), since: time(since), until: time(until) };
+    (tool, Some(mark))
 }
 
 /// Bits of a signed number; a time outside of the years 1677 to 2262 is moved to their ends.
@@ -152,14 +157,18 @@ mod tests {
             (at("1900-01-01T00:00:00Z"), at("2200-01-01T00:00:00Z")),
         ] {
             let mark = UndoMark::of(Some("a session"), Some("bob"), since, until);
-            let context = ChangeContext { undoes: Some(mark.clone()), ..ChangeContext::of_tool(TOOL) };
-            let stored = stored_tool(&context).unwrap();
-            assert!(stored.len() <= 64, "{stored}");
-            assert_eq!(tool_and_mark(&stored), (TOOL.to_owned(), Some(mark)));
+            for tool in [Some(TOOL.to_owned()), None] {
+                let undoes = Some(mark.clone());
+                let context = ChangeContext { tool: tool.clone(), undoes, ..ChangeContext::default() };
+                let stored = stored_tool(&context).unwrap();
+                assert!(stored.len() <= 64 && stored.starts_with("history-"), "{stored}");
+                assert_eq!(tool_and_mark(Some(&stored)), (tool, Some(mark.clone())));
+            }
         }
-        for tool in ["history", "track_progress", "history-x", "other-a-b-c"] {
-            assert_eq!(tool_and_mark(tool), (tool.to_owned(), None));
+        for tool in ["history", "track_progress", "history-x", "other-a-b-c", "history-a-b-c-d"] {
+            assert_eq!(tool_and_mark(Some(tool)), (Some(tool.to_owned()), None));
         }
+        assert_eq!((tool_and_mark(None), stored_tool(&ChangeContext::default())), ((None, None), None));
         assert_eq!(stored_tool(&ChangeContext::of_tool("batch")), Some("batch".to_owned()));
     }
 }

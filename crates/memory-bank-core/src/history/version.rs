@@ -72,6 +72,12 @@ impl Version {
         !self.imported && self.author.as_deref() == Some(user)
     }
 
+    /// Whether something outside of the server deleted the document, which the kind alone does not tell.
+    #[must_use]
+    pub fn is_outside_deletion(&self) -> bool {
+        self.kind != VersionKind::Deleted && self.etag.is_none()
+    }
+
     /// What an undo asks of it.
     #[must_use]
     pub fn facts(&self) -> ChangeFacts<'_> {

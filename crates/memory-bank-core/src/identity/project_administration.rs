@@ -69,6 +69,15 @@ pub trait ProjectAdministration: Send + Sync {
         key: &NewKey,
     ) -> Result<(UserRecord, KeyRecord), AdminError>;
 
+    /// Makes a key for a member who was invited and has used nothing yet, as an invitation does. Returns it, and the keys that it
+    /// replaces. Any other member is refused: the key would act in the name of somebody who has worked here.
+    async fn replace_invitation(
+        &self,
+        caller: &Caller,
+        member: &str,
+        key: &NewKey,
+    ) -> Result<(KeyRecord, Vec<Revoked>), AdminError>;
+
     /// Ends a membership. A project keeps at least one owner. Returns the keys that become invalid, for caches.
     async fn end_membership(&self, caller: &Caller, member: &str) -> Result<Vec<Revoked>, AdminError>;
 

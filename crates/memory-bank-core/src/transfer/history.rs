@@ -143,7 +143,7 @@ pub fn read_history_line(line: &[u8]) -> Result<Link, NotTransferable> {
     let path = |name: &str| DocumentPath::parse(name).map_err(|error| damaged(error.to_string()));
     let kind = VersionKind::from_word(&line.kind)
         .ok_or_else(|| damaged(format!("its kind is `{}`", line.kind.escape_debug())))?;
-    let (tool, undoes) = line.tool.as_deref().map(tool_and_mark).unzip();
+    let (tool, undoes) = tool_and_mark(line.tool.as_deref());
     let back = line.former.map(|former| Delta::from_parts(line.start, line.end, former));
     let version = Version {
         path: path(&line.path)?,
@@ -156,7 +156,7 @@ pub fn read_history_line(line: &[u8]) -> Result<Link, NotTransferable> {
         key_prefix: None,
         session: line.session,
         tool,
-        undoes: undoes.flatten(),
+        undoes,
         kind,
         etag: line.etag.as_deref().map(Etag::claimed),
         bytes: line.bytes,

@@ -460,7 +460,7 @@ impl<'v> Replay<'v> {
         let exact = by.at.as_deref().and_then(|at| at.parse::<Timestamp>().ok());
         let millis = || instant(by.at.as_deref().unwrap_or(ts));
         let at = exact.or_else(|| Timestamp::from_millisecond(millis()?).ok()).unwrap_or_default();
-        let (tool, undoes) = by.tool.as_deref().map(tool_and_mark).unzip();
+        let (tool, undoes) = tool_and_mark(by.tool.as_deref());
         (self.visit)(GraphChange {
             number,
             at,
@@ -475,7 +475,7 @@ impl<'v> Replay<'v> {
             key_prefix: None,
             session: by.session.clone(),
             tool,
-            undoes: undoes.flatten(),
+            undoes,
             imported: by.number.is_some(),
             origin: *origin,
         });

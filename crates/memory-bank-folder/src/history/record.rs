@@ -229,7 +229,7 @@ impl Record {
     pub(super) fn version(&self) -> Option<Version> {
         let facts = &self.facts;
         let kind = facts.kind.listed()?;
-        let (tool, undoes) = facts.tool.as_deref().map(tool_and_mark).unzip();
+        let (tool, undoes) = tool_and_mark(facts.tool.as_deref());
         Some(Version {
             document: facts.document.to_string(),
             number: facts.number,
@@ -242,7 +242,7 @@ impl Record {
             key_prefix: None,
             session: facts.session.clone().filter(|_| self.is_own),
             tool: tool.filter(|_| self.is_own),
-            undoes: undoes.flatten().filter(|_| self.is_own),
+            undoes: undoes.filter(|_| self.is_own),
             kind: if self.is_own { kind } else { VersionKind::Foreign },
             etag: facts.after.as_deref().map(Etag::claimed),
             bytes: facts.bytes,

@@ -23,7 +23,8 @@ async fn project_list(bank: &FolderBank) -> Vec<String> {
     let page = bank.list_versions(&caller(), &query).await.unwrap();
     let line = |version: &Version| {
         let former = version.former_path.as_ref().map_or(String::new(), |former| format!(" from {former}"));
-        format!("{} {} {}{former}", version.path, version.number, version.kind.as_str())
+        let deleted = if version.is_outside_deletion() { ", deleted" } else { "" };
+        format!("{} {} {}{deleted}{former}", version.path, version.number, version.kind.as_str())
     };
     let mut lines: Vec<String> = page.versions.iter().map(line).collect();
     lines.sort();
@@ -68,9 +69,9 @@ async fn edits_from_outside_while_no_process_ran_are_in_both_lists_and_a_renamin
         for line in [
             "a.md 2 outside",
             "new.md 2 outside from b.md",
-            "c.md 2 outside",
-            "same1.md 2 outside",
-            "same2.md 2 outside",
+            "c.md 2 outside, deleted",
+            "same1.md 2 outside, deleted",
+            "same2.md 2 outside, deleted",
         ] {
             assert!(list.iter().any(|listed| listed == line), "{alone:?} {line}: {list:?}");
         }
@@ -150,7 +151,7 @@ async fn a_renaming_from_outside_is_recorded_before_the_reply_that_shows_it() {
             assert_eq!(kept.bank.list(&caller()).await.unwrap().len(), 1);
         }
         std::fs::remove_file(document(&kept, "new.md")).unwrap();
-        let expected = ["a.md 1 created", "new.md 2 outside from a.md", "new.md 3 outside"];
+        let expected = ["a.md 1 created", "new.md 2 outside from a.md", "new.md 3 outside, deleted"];
         assert_eq!(project_list(&kept.bank).await, expected, "{is_other} {searches}");
         assert_eq!(texts(&kept.bank, "new.md").await, [Some(LONG.to_owned()), Some(LONG.to_owned()), None]);
     }
@@ -169,7 +170,7 @@ async fn a_copy_is_no_new_name_of_a_document_that_something_outside_deletes() {
         }
         std::fs::remove_file(document(&kept, "a.md")).unwrap();
         let bank = open(kept.root.path(), "state");
-        let expected = ["a.md 1 created", "a.md 2 outside", "kept.md 1 created"];
+        let expected = ["a.md 1 created", "a.md 2 outside, deleted", "kept.md 1 created"];
         assert_eq!(project_list(&bank).await, expected, "{text:?}");
         // The copy has no history of the original, and to erase it erases nothing of that.
         assert!(bank.erase(&caller(), &name("copy.md")).await.is_err());
@@ -196,8 +197,12 @@ async fn documents_without_a_history_that_something_outside_removes_or_renames_a
     std::fs::rename(document(&kept, "old.md"), document(&kept, "new.md")).unwrap();
     std::fs::remove_file(document(&kept, "gone.md")).unwrap();
     let bank = open(kept.root.path(), "state");
-    let expected =
-        ["gone.md 1 outside", "new.md 2 outside from old.md", "old.md 1 outside", "own.md 1 created"];
+    let expected = [
+        "gone.md 1 outside, deleted",
+        "new.md 2 outside from old.md",
+        "old.md 1 outside",
+        "own.md 1 created",
+    ];
     assert_eq!(project_list(&bank).await, expected);
     assert_eq!(project_list(&bank).await, expected, "noted once");
     assert_eq!(texts(&bank, "gone.md").await, [None]);

@@ -82,7 +82,7 @@ fn two_users_who_overwrite_each_other_get_everything_back() {
     let diff = vera.call("history", &diff)["diff"].as_str().unwrap().to_owned();
     assert!(diff.contains("-alice's words") && diff.contains("+bob's words"), "{diff}");
     let restore = json!({"action": "restore", "filename": "plan.md", "version": number(bobs)});
-    assert!(vera.refused("history", &restore).contains("read-only here, or"));
+    assert!(vera.refused("history", &restore).contains("a role with the scope `write`"));
     let stale = json!({"action": "restore", "filename": "plan.md", "version": number(bobs), "ifMatchEtag": seen[2]["etag"]});
     assert!(bob.refused("history", &stale).contains("ETAG_MISMATCH"));
     bob.call("history", &restore);
@@ -152,7 +152,7 @@ fn members_see_who_changed_an_entity_editors_bring_it_back_and_owners_erase() {
     let shown = vera.call("history", &with("show"))["text"].as_str().unwrap().to_owned();
     assert!(shown.starts_with("Api [service]\nport = 80\n- ") && shown.ends_with(": is fast\n"), "{shown}");
     assert!(vera.call("history", &with("diff"))["diff"].as_str().unwrap().contains("-port = 80\n+port = 81"));
-    assert!(vera.refused("history", &with("restore")).contains("read-only here, or"));
+    assert!(vera.refused("history", &with("restore")).contains("a role with the scope `write`"));
     bob.call("history", &with("restore"));
     assert_eq!(
         vera.call("history", &with("diff"))["diff"],
@@ -191,7 +191,7 @@ fn a_session_is_undone_by_its_user_or_an_owner_and_by_no_other() {
         arguments
     };
     let bobs = undo(&bob.session, json!({}));
-    assert!(vera.refused("history", &bobs).contains("read-only here, or"));
+    assert!(vera.refused("history", &bobs).contains("a role with the scope `write`"));
     assert!(carol.refused("history", &bobs).contains("you may undo only your own"));
     let of_bob = undo("bob", json!({"since": "2020-01-01"}));
     assert!(carol.refused("history", &of_bob).contains("you may not undo changes of `bob`"));
@@ -453,7 +453,7 @@ fn the_graph_of_a_session_is_undone_and_programs_see_the_history_of_an_entity() 
     }
 
     let undo = json!({"action": "undo", "by": bob.session});
-    assert!(vera.refused("history", &undo).contains("read-only here, or"));
+    assert!(vera.refused("history", &undo).contains("a role with the scope `write`"));
     let one = json!({"action": "undo", "by": bob.session, "entity": "Api", "dryRun": true});
     let dry = alice.call("history", &one);
     assert_eq!(dry["undone"].as_array().unwrap().len(), 1, "{dry}");

@@ -62,7 +62,7 @@ fn members_list_what_can_be_folded_and_writers_fold_it_and_take_it_back() {
     let apply = |index: usize| json!({"apply": [proposals[index]["id"]]});
     let refused = reply(&vera, &viewing, &apply(0));
     assert!(
-        refused["result"]["content"][0]["text"].as_str().unwrap().contains("read-only here, or"),
+        refused["result"]["content"][0]["text"].as_str().unwrap().contains("a role with the scope `write`"),
         "{refused}"
     );
     let refused = reply(&alice, &session, &apply(2));

@@ -289,7 +289,7 @@ fn change_of(row: &Row) -> Result<GraphChange, StoreError> {
     let stored: Option<&str> = column(row, 11)?;
     let (author, imported): (Option<String>, bool) = (column(row, 7)?, column(row, 14)?);
     let origin = if imported { Origin::of_imported(author.as_deref(), stored) } else { Origin::Own };
-    let (tool, undoes) = stored.filter(|_| origin != Origin::Outside).map(tool_and_mark).unzip();
+    let (tool, undoes) = tool_and_mark(stored.filter(|_| origin != Origin::Outside));
     Ok(GraphChange {
         number: column(row, 0)?,
         at: column(row, 1)?,
@@ -303,7 +303,7 @@ fn change_of(row: &Row) -> Result<GraphChange, StoreError> {
         key_prefix: column(row, 9)?,
         session: column::<Option<Uuid>>(row, 10)?.map(|session| session.to_string()),
         tool,
-        undoes: undoes.flatten(),
+        undoes,
         imported,
         before: item_of(kind, column(row, 12)?)?,
         after: item_of(kind, column(row, 13)?)?,

@@ -30,6 +30,7 @@ fn bench_of(max_connections: usize) -> (TestDatabase, Database, Caller) {
         key: Some(KeyId(id())),
         proof: Some(hash),
         user_name: "alice".to_owned(),
+        is_read_only: false,
     };
     test.psql(&format!(
         "INSERT INTO users (id, name) VALUES ('{0}', 'alice'); \

@@ -221,6 +221,48 @@ async fn a_key_ends_no_later_than_the_key_that_made_it() {
 }
 
 #[tokio::test]
+async fn a_key_that_replaces_an_invitation_is_for_the_own_project_and_a_member_who_has_used_nothing() {
+    let bench = Bench::new().await;
+    let alice = bench.tenant("alice", "demo").await;
+    let eve = bench.tenant("eve", "other").await;
+    let editor = bench.member("edgar", "demo", Role::Editor).await;
+    let replace = async |caller: &Caller, name: &str| {
+        bench
+            .database
+            .replace_invitation(caller, name, &new_key().1)
+            .await
+            .map(|(made, void)| (made.id, void))
+    };
+    let first = new_key().1;
+    bench.database.invite(&alice, &user("bob"), Role::Viewer, &first).await.unwrap();
+    for caller in [&editor, &Caller { role: Role::Owner, ..editor.clone() }, &eve] {
+        let refused = replace(caller, "bob").await;
+        let is_right = match &refused {
+            Err(AdminError::Store(StoreError::Denied)) => caller.user == editor.user,
+            Err(AdminError::NotFound { kind: "member", .. }) => caller.user == eve.user,
+            _ => false,
+        };
+        assert!(is_right, "{}: {refused:?}", caller.user_name);
+    }
+    let (made, void) = replace(&alice, "bob").await.unwrap();
+    assert_eq!(void.iter().map(|key| key.record.id).collect::<Vec<_>>(), [first.id]);
+    let active = "SELECT string_agg(k.id::text, ' ') FROM api_keys k JOIN users u ON u.id = k.user_id \
+                  WHERE u.name = 'bob' AND k.revoked_at IS NULL";
+    assert_eq!(bench.test.psql(active), made.0.to_string());
+    // Of the caller, of one who has used a key, and of one who belongs to another project, too.
+    bench.test.psql("UPDATE api_keys SET last_used_at = now() WHERE revoked_at IS NULL AND user_id = (SELECT id FROM users WHERE name = 'bob')");
+    bench.owner.set_member("demo", "eve", Role::Viewer).await.unwrap();
+    for name in ["alice", "bob", "eve"] {
+        let refused = replace(&alice, name).await;
+        assert!(
+            matches!(&refused, Err(AdminError::Refused(why)) if why.contains("used nothing yet")),
+            "{refused:?}"
+        );
+    }
+    assert_eq!(bench.test.psql(active), made.0.to_string());
+}
+
+#[tokio::test]
 async fn a_removal_that_the_database_ends_by_a_deadlock_is_done_again() {
     let bench = Bench::new().await;
     bench.tenant("alice", "demo").await;

@@ -30,7 +30,14 @@ const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 pub(crate) async fn layer(State(shared): State<Arc<Shared>>, mut request: Request, next: Next) -> Response {
     let address = client_address(&request, shared.config.trust_proxy_hops);
     let own_url = shared.oauth_url(&request);
-    let (credential, is_console) = credential(&shared, &request);
+    let (credential, is_console) = match presented(request.headers()) {
+        Presented::Nothing if is_api(&request) => {
+            let sessions = oauth::console_session::presented(&shared, &request);
+            let session = session_among(&shared, &sessions, address).await;
+            (session.map_or(Presented::Nothing, Presented::Token), session.is_some())
+        }
+        found => (found, false),
+    };
     let (verdict, outcome) = admit(&shared, credential, address, own_url.as_ref()).await;
     let outcome = outcome.map(|known| Authenticated { is_console, ..known });
     let ends_session = request.method() == Method::DELETE && is_mcp(&request);
@@ -70,15 +77,22 @@ pub(crate) async fn layer(State(shared): State<Arc<Shared>>, mut request: Reques
     response
 }
 
-/// The key or token of a request, or the session of the console, which opens what the console shows; and whether it is that.
-fn credential(shared: &Shared, request: &Request) -> (Presented, bool) {
-    match presented(request.headers()) {
-        Presented::Nothing if is_api(request) => match oauth::console_session::presented(shared, request) {
-            Some(session) => (Presented::Token(session), true),
-            None => (Presented::Nothing, false),
-        },
-        found => (found, false),
+/// The session of the console that a request has, which opens what the console shows. A browser may send several cookies of the name;
+/// if none of them is a session, it is the first.
+async fn session_among(shared: &Shared, sessions: &[KeyHash], address: Option<IpAddr>) -> Option<KeyHash> {
+    let first = sessions.first().copied();
+    if sessions.len() < 2 {
+        return first;
     }
+    for session in sessions {
+        match find(shared, session, address.map(network)).await {
+            Ok(Ok(_)) => return Some(*session),
+            Ok(Err(_)) => {}
+            // Too many were looked up.
+            Err(_) => break,
+        }
+    }
+    first
 }
 
 /// Routes that change no keys: a key that a token made would outlive the token.

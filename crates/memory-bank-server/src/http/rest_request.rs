@@ -194,7 +194,8 @@ impl RestRequest {
         work: impl FnOnce(Services) -> W,
     ) -> Response {
         if self.is_read_only() {
-            return reply::error(StatusCode::FORBIDDEN, "the memory bank is served read-only here");
+            let text = format!("the memory bank is served read-only: {}", rights::STARTED_READ_ONLY);
+            return reply::error(StatusCode::FORBIDDEN, &text);
         }
         self.answer_to(right, bytes, work).await
     }

@@ -10,7 +10,7 @@ struct Route {
     keyed: &'static [Method],
 }
 
-const ROUTES: [Route; 58] = [
+const ROUTES: [Route; 59] = [
     Route { path: "/mcp", keyed: &[Method::POST, Method::GET, Method::HEAD, Method::DELETE] },
     Route { path: "/api/keys", keyed: &[Method::GET, Method::HEAD, Method::POST] },
     Route { path: "/api/keys/{id}", keyed: &[Method::PATCH, Method::DELETE] },
@@ -40,6 +40,7 @@ const ROUTES: [Route; 58] = [
     Route { path: "/api/v1/sessions", keyed: &[Method::GET, Method::HEAD] },
     Route { path: "/api/v1/members", keyed: &[Method::GET, Method::HEAD, Method::POST] },
     Route { path: "/api/v1/member", keyed: &[Method::PATCH, Method::DELETE] },
+    Route { path: "/api/v1/member/key", keyed: &[Method::POST] },
     Route { path: "/api/v1/keys", keyed: &[Method::GET, Method::HEAD, Method::POST] },
     Route { path: "/api/v1/key", keyed: &[Method::PATCH, Method::DELETE] },
     Route { path: "/api/v1/grants", keyed: &[Method::GET, Method::HEAD] },

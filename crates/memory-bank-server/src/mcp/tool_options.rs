@@ -57,6 +57,7 @@ impl ToolOptions {
     pub(crate) fn restrict(&self, mut caller: Caller) -> Caller {
         if self.read_only {
             caller.role = Role::Viewer;
+            caller.is_read_only = true;
         }
         caller
     }

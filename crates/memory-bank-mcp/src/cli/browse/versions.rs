@@ -63,7 +63,9 @@ pub(super) async fn history(
         if !id.is_empty() {
             screen.put(Style::Dim, &format!(" (a former document, {id})"));
         }
-        screen.put(Style::Plain, &format!("  {}", text(version, "kind")));
+        let is_deleted = version.get("deleted").is_some_and(|deleted| deleted == true);
+        let deleted = if is_deleted { ", deleted" } else { "" };
+        screen.put(Style::Plain, &format!("  {}{deleted}", text(version, "kind")));
         let session = text(version, "session").get(..SESSION_CHARS).map(|id| format!(", session {id}…"));
         screen.line(Style::Dim, &format!("  {}{}", by(version), session.unwrap_or_default()));
     }

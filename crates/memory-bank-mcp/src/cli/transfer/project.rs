@@ -81,6 +81,7 @@ async fn member_caller(
         key: None,
         proof: None,
         user_name: member.user.name,
+        is_read_only: false,
     };
     if !caller.may(right) {
         bail!(

@@ -194,11 +194,13 @@ pub(crate) fn call_with(server: &Server, token: &str, tool: &str, arguments: &Va
 pub(crate) struct Browser<'a> {
     server: &'a Server,
     pub(crate) cookie: String,
+    /// Cookies that a program at another port has planted, which are sent before and after its own one.
+    pub(crate) planted: (String, String),
 }
 
 impl<'a> Browser<'a> {
     pub(crate) fn new(server: &'a Server) -> Self {
-        Self { server, cookie: String::new() }
+        Self { server, cookie: String::new(), planted: Default::default() }
     }
 
     pub(crate) fn get(&mut self, path: &str) -> Reply {
@@ -217,7 +219,8 @@ impl<'a> Browser<'a> {
         body: &str,
     ) -> Reply {
         let mut all = headers.to_vec();
-        let cookie = self.cookie.clone();
+        let cookies = [&self.planted.0, &self.cookie, &self.planted.1].map(String::as_str);
+        let cookie = cookies.into_iter().filter(|cookie| !cookie.is_empty()).collect::<Vec<_>>().join("; ");
         if !cookie.is_empty() {
             all.push(("Cookie", cookie.as_str()));
         }

@@ -119,6 +119,35 @@ fn the_page_of_grants_has_a_short_sign_in_of_its_own() {
 }
 
 #[test]
+fn cookies_that_were_planted_beside_the_own_one_lock_nobody_out_and_sign_nobody_in() {
+    let site = Site::new();
+    let client = register(&site.server, &[CALLBACK]);
+    let address = authorize(&client, "read");
+    let token = format!("mbmcp_si_{}", "A1".repeat(16));
+    let junk = format!("mbmcp=junk; mbmcp={token}; mbmcp-grants=; mbmcp-grants={token}");
+    for planted in [(junk.clone(), String::new()), (String::new(), junk)] {
+        let mut browser = Browser::new(&site.server);
+        browser.planted = planted;
+        let page = browser.sign_in(&address, &login_code(&site.database, "alice"));
+        assert_eq!(exchange(&site.server, &client, &code_of(&browser.allow(&page, "read"))).status, 200);
+        let page = browser.get("/oauth/grants");
+        let (token, secret) = (hidden(&page, "token"), login_code(&site.database, "alice"));
+        browser.post("/oauth/grants", &[("token", &token), ("secret", &secret)]);
+        let listed = browser.get("/oauth/grants");
+        assert!(listed.body.contains("Signed in as alice"), "{}", listed.body);
+        let token = hidden(&listed, "token");
+        assert_eq!(browser.post("/oauth/grants", &[("token", &token), ("sign_out", "yes")]).status, 303);
+    }
+    // With two who have signed in it is unknown who sits there.
+    let mut other = Browser::new(&site.server);
+    other.sign_in(&address, &login_code(&site.database, "alice"));
+    let mut browser = Browser::new(&site.server);
+    browser.sign_in(&address, &login_code(&site.database, "alice"));
+    browser.planted.0.clone_from(&other.cookie);
+    assert!(wants_sign_in(&browser.get(&address)));
+}
+
+#[test]
 fn a_form_counts_once() {
     let site = Site::new();
     let client = register(&site.server, &[CALLBACK]);

@@ -12,7 +12,7 @@ use crate::http::api::Problem;
 use crate::http::api::queries::{ListPage, NamedMember};
 use crate::http::invalidation::Invalidation;
 use crate::http::keys::bodies::{CreateKey, CreatedKey, Scope, whole_number};
-use crate::http::keys::key_of;
+use crate::http::keys::{key_of, void};
 use crate::http::rest_request::{QueryParameters, Refusal, RestRequest, page};
 
 /// The role of a member.
@@ -107,6 +107,27 @@ pub(crate) struct InvitedMember {
     key: CreatedKey,
 }
 
+/// A key for a member who was invited.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct ReplaceInvitation {
+    /// A name for the key.
+    #[schema(max_length = 200)]
+    label: Option<String>,
+    /// After how many days the key expires; never when absent.
+    #[serde(default, deserialize_with = "whole_number")]
+    #[schema(minimum = 1, maximum = 3650)]
+    expires_in_days: Option<u32>,
+}
+
+/// A member with the key that replaces that of the invitation.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ReplacedInvitation {
+    name: String,
+    /// The member's key. It is shown only once.
+    key: CreatedKey,
+}
+
 /// Another role.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -178,15 +199,42 @@ pub(crate) async fn invite(request: RestRequest, body: Body) -> Response {
             let role = wanted.role;
             let services = &request.shared.services;
             let user = NewUser { id: UserId(services.entropy.id()), name, email: None };
-            let options = CreateKey {
-                label: wanted.label,
-                scopes: scopes_of(caller),
-                expires_in_days: wanted.expires_in_days,
-                ..CreateKey::default()
-            };
+            let options = options_of(caller, wanted.label, wanted.expires_in_days);
             let (plain, key) = key_of(&request.shared, caller, options).map_err(Refusal::Reply)?;
             let (made, key) = administration.invite(caller, &user, role.into(), &key).await?;
             Ok(InvitedMember { name: made.name, role, key: CreatedKey::new(&plain, key) })
+        })
+        .await
+}
+
+/// Makes a new key for a member who was invited and has used nothing yet, for the key of the invitation, which becomes void.
+#[utoipa::path(post, path = "/api/v1/member/key", tag = "administration", operation_id = "replace_invitation", params(NamedMember), request_body = ReplaceInvitation, responses(
+    (status = 200, body = ReplacedInvitation),
+    (status = 400, body = Problem, content_type = "application/problem+json", description = "the query or the body is malformed"),
+    (status = 401, body = Problem, content_type = "application/problem+json"),
+    (status = 403, body = Problem, content_type = "application/problem+json", description = "the caller is no owner, or administers nothing with this key or token"),
+    (status = 404, body = Problem, content_type = "application/problem+json", description = "there is no such member"),
+    (status = 409, body = Problem, content_type = "application/problem+json", description = "the member has used a key, or belongs to another project"),
+    (status = 413, body = Problem, content_type = "application/problem+json"),
+    (status = 415, body = Problem, content_type = "application/problem+json"),
+    (status = 429, body = Problem, content_type = "application/problem+json"),
+    (status = 503, body = Problem, content_type = "application/problem+json")))]
+pub(crate) async fn replace_invitation(
+    request: RestRequest,
+    QueryParameters(NamedMember { name }): QueryParameters<NamedMember>,
+    body: Body,
+) -> Response {
+    let (request, caller) = (&request, &request.who.caller);
+    request
+        .answer_to_owner_with(body, |wanted: ReplaceInvitation, administration| async move {
+            let options = options_of(caller, wanted.label, wanted.expires_in_days);
+            let (plain, key) = key_of(&request.shared, caller, options).map_err(Refusal::Reply)?;
+            let (record, replaced) =
+                administration.replace_invitation(caller, &stored_name(&name)?, &key).await?;
+            for key in &replaced {
+                void(&request.shared, key).await;
+            }
+            Ok(ReplacedInvitation { name, key: CreatedKey::new(&plain, record) })
         })
         .await
 }
@@ -237,15 +285,20 @@ pub(crate) async fn remove(
     let (request, caller) = (&request, &request.who.caller);
     request
         .answer_to_owner(|administration| async move {
-            let void = administration.end_membership(caller, &stored_name(&name)?).await?;
-            for key in &void {
+            let ended = administration.end_membership(caller, &stored_name(&name)?).await?;
+            for key in &ended {
                 request.shared.auth.forget_everywhere(&key.hash).await;
                 let revoked = Invalidation::key_changed(&key.hash, Some(key.record.id.0));
                 request.shared.invalidations.send(revoked).await;
             }
-            Ok(RemovedMember { name, revoked_keys: void.len() })
+            Ok(RemovedMember { name, revoked_keys: ended.len() })
         })
         .await
+}
+
+/// A key for a new member.
+fn options_of(caller: &Caller, label: Option<String>, expires_in_days: Option<u32>) -> CreateKey {
+    CreateKey { label, scopes: scopes_of(caller), expires_in_days, ..CreateKey::default() }
 }
 
 /// The scopes of the key of a new member: those of the caller. None where the caller has none, so that the key follows the

@@ -60,6 +60,7 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
         .route("/api/v1/sessions", get(sessions::list))
         .route("/api/v1/members", get(members::list).post(members::invite))
         .route("/api/v1/member", patch(members::change).delete(members::remove))
+        .route("/api/v1/member/key", post(members::replace_invitation))
         .route("/api/v1/keys", get(access::list_keys).post(access::create_key))
         .route("/api/v1/key", patch(access::change_key).delete(access::revoke_key))
         .route("/api/v1/grants", get(access::list_grants))

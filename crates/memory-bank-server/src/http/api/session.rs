@@ -24,6 +24,8 @@ pub(crate) struct Session {
     role: String,
     /// `read`, `write` and `admin`, as far as the caller has them and the server is not read-only.
     rights: Vec<String>,
+    /// Whether the server was started with `--read-only`, so that nobody changes anything here.
+    read_only: bool,
     /// Whether the project has members, keys, grants and an audit log, as `/api/v1/members` and others list them.
     has_members: bool,
     /// When the key, token or session ends by itself.
@@ -57,6 +59,7 @@ async fn session_of(request: &RestRequest) -> Result<Session, Refusal> {
         project,
         role: caller.role.as_str().to_owned(),
         rights,
+        read_only: request.is_read_only(),
         has_members: request.shared.administration.is_some(),
         expires_at: request.who.expires_at.map(iso_millis),
     })

@@ -63,6 +63,7 @@ fn bench(expires_at: Option<Timestamp>) -> (Authenticator, Arc<Counting>, KeyHas
         key: Some(KeyId(Uuid::from_u128(3))),
         proof: Some(hash),
         user_name: "alice".to_owned(),
+        is_read_only: false,
     };
     let identity = KeyIdentity { caller, rate_limit: 60, expires_at, revoked_at: None, counted_as: None };
     let directory = Arc::new(Counting { known: Mutex::new(Some((hash, identity))), ..Counting::default() });

@@ -152,6 +152,10 @@ pub(crate) struct VersionView {
     at: String,
     /// `created`, `changed`, `renamed`, `deleted`, `restored`, `outside` or `foreign`.
     kind: String,
+    /// `true` if the document was deleted by something outside of the server, so that the kind is `outside` or `foreign`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    deleted: Option<bool>,
     /// The name of the user.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -199,6 +203,7 @@ impl VersionView {
             version: version.number,
             at: iso_millis(version.at),
             kind: version.kind.as_str().to_owned(),
+            deleted: version.is_outside_deletion().then_some(true),
             by: version.author.clone(),
             key: version.key_prefix.clone(),
             session: version.session.clone(),

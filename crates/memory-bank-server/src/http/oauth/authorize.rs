@@ -155,8 +155,8 @@ impl PageRequest {
         purpose: &Purpose,
         form: &Form,
     ) -> Response {
-        let user = match self.signed_in(purpose).await {
-            Ok(Some((_, user))) => user,
+        let user = match self.store.signed_in(&purpose.sign_in_hash(cookie)).await {
+            Ok(Some(user)) => user,
             Ok(None) => return decided(),
             Err(failure) => return failed(&failure),
         };

@@ -29,7 +29,7 @@ use memory_bank_core::limiter::AttemptKind;
 use serde_json::{Value, json};
 
 use self::credentials::{
-    BODY_BYTES, Halves, SESSION_SECONDS, SubmittedCredentials, closed, is_own_page, opened, session_of,
+    BODY_BYTES, Halves, SESSION_SECONDS, SubmittedCredentials, closed, is_own_page, opened, sessions_of,
 };
 use crate::http::body::read_object_reserved;
 use crate::http::oauth::cookie::Purpose;
@@ -57,10 +57,11 @@ fn choice_hash(cookie: &PlainToken) -> KeyHash {
     Purpose::Console.sign_in_hash(cookie)
 }
 
-/// The session that a request presents; none without one of its halves, or for a page of another site.
-pub(crate) fn presented(shared: &Shared, request: &Request) -> Option<KeyHash> {
-    let server = shared.console_url(request)?;
-    session_of(request.headers(), &server).map(|halves| halves.hash())
+/// The sessions that a request may present, one with each cookie of their name; none without one of the halves, or for a page of another
+/// site.
+pub(crate) fn presented(shared: &Shared, request: &Request) -> Vec<KeyHash> {
+    let Some(server) = shared.console_url(request) else { return Vec::new() };
+    sessions_of(request.headers(), &server).iter().map(Halves::hash).collect()
 }
 
 /// `POST /app/session`: signs a user in.
@@ -96,18 +97,18 @@ pub(crate) async fn close(State(shared): State<Arc<Shared>>, request: Request) -
         Ok((page, ..)) => page,
         Err(response) => return *response,
     };
-    let Some(session) = session_of(&page.headers, &page.server) else {
+    let sessions = sessions_of(&page.headers, &page.server);
+    if sessions.is_empty() {
         return reply::error(StatusCode::UNAUTHORIZED, "you are not signed in");
-    };
-    match page.store.revoke(&session.grant_hash(), CLIENT_ID).await {
-        Ok(ended) => {
-            if let Some(void) = ended {
-                evict(&page.shared, &void).await;
-            }
-            closed(&page.server)
-        }
-        Err(failure) => unavailable(&failure),
     }
+    for session in sessions {
+        match page.store.revoke(&session.grant_hash(), CLIENT_ID).await {
+            Ok(Some(void)) => evict(&page.shared, &void).await,
+            Ok(None) => {}
+            Err(failure) => return unavailable(&failure),
+        }
+    }
+    closed(&page.server)
 }
 
 /// A request of a page of this server, where signing in is possible.
@@ -151,13 +152,13 @@ impl PageRequest {
             let text = "this API key or login code is not valid: mistyped, used before, expired or revoked";
             return Err(invalid(text));
         }
-        self.entered(&cookie).await
+        let user = self.store.signed_in(&hash).await.map_err(|failure| unavailable(&failure))?;
+        self.entered(&cookie, user.ok_or_else(signed_out)?).await
     }
 
     /// The session of a user who has signed in, or the projects to choose from.
-    async fn entered(&self, cookie: &PlainToken) -> Result<Response, Response> {
+    async fn entered(&self, cookie: &PlainToken, user: SignedIn) -> Result<Response, Response> {
         let hash = choice_hash(cookie);
-        let user = self.user_of(&hash).await?;
         match user.projects.as_slice() {
             [] => {
                 let text = "you are a member of no project that you can open like this";
@@ -174,9 +175,8 @@ impl PageRequest {
     }
 
     async fn choose(&self, project: &str) -> Result<Response, Response> {
-        let cookie = Purpose::Console.cookie(&self.headers, &self.server).ok_or_else(signed_out)?;
+        let (cookie, user) = self.signed_in_to_console().await?;
         let hash = choice_hash(&cookie);
-        let user = self.user_of(&hash).await?;
         let chosen = user.projects.iter().find(|known| known.project.0.to_string() == project);
         let chosen =
             chosen.ok_or_else(|| reply::error(StatusCode::BAD_REQUEST, "choose one of your projects"))?;
@@ -185,9 +185,10 @@ impl PageRequest {
         Ok(response)
     }
 
-    async fn user_of(&self, sign_in: &KeyHash) -> Result<SignedIn, Response> {
-        let user = self.store.signed_in(sign_in).await.map_err(|failure| unavailable(&failure))?;
-        user.ok_or_else(signed_out)
+    /// The user who has yet to choose a project, with the cookie.
+    async fn signed_in_to_console(&self) -> Result<(PlainToken, SignedIn), Response> {
+        let found = self.signed_in(&Purpose::Console).await.map_err(|failure| unavailable(&failure))?;
+        found.ok_or_else(signed_out)
     }
 
     /// The grant of a session.
@@ -274,12 +275,13 @@ impl PageRequest {
 impl PageRequest {
     /// Ends the session that the browser had before this one, whose cookie it loses now.
     async fn end_former_session(&self) {
-        let Some(former) = session_of(&self.headers, &self.server) else { return };
-        match self.store.revoke(&former.grant_hash(), CLIENT_ID).await {
-            Ok(Some(void)) => evict(&self.shared, &void).await,
-            Ok(None) => {}
-            // The new session is open, and the former one ends by itself.
-            Err(error) => tracing::warn!(%error, "the former session of a browser could not be ended"),
+        for former in sessions_of(&self.headers, &self.server) {
+            match self.store.revoke(&former.grant_hash(), CLIENT_ID).await {
+                Ok(Some(void)) => evict(&self.shared, &void).await,
+                Ok(None) => {}
+                // The new session is open, and the former one ends by itself.
+                Err(error) => tracing::warn!(%error, "the former session of a browser could not be ended"),
+            }
         }
     }
 }

@@ -20,6 +20,8 @@ use crate::http::oauth::form::Form;
 const ATTEMPT_SECONDS: u32 = 900;
 /// The console as what a sign-in at an OpenID provider is for; no query is encoded like this.
 const CONSOLE: &str = "~console";
+/// How many cookies of one name are tried.
+const MOST_TRIED: usize = 8;
 /// The longest cookie that browsers keep, with its name and attributes, less some room.
 const LONGEST: usize = 3800;
 
@@ -28,15 +30,14 @@ fn attempt_name(server: &ServerUrl) -> &'static str {
     if server.is_https() { "__Host-mbmcp-openid" } else { "mbmcp-openid" }
 }
 
-fn value<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    let pairs = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let mut values = pairs.flat_map(|line| line.split(';')).filter_map(|pair| {
+/// The values of all cookies of this name. A program at another port of this host can set one for a longer path, which the browser sends
+/// first: so each is tried, and only the one that the server has set opens anything.
+fn values<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'a str> {
+    let lines = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+    lines.flat_map(|line| line.split(';')).filter_map(move |pair| {
         let (known, value) = pair.trim().split_once('=')?;
         (known == name).then_some(value)
-    });
-    let value = values.next()?;
-    // With two of them it is unknown which one this server has set.
-    if values.next().is_some() { None } else { Some(value) }
+    })
 }
 
 /// The parameters that make an authorization request what it is.
@@ -118,9 +119,9 @@ impl Purpose {
         KeyHash::of(text.as_bytes())
     }
 
-    /// The cookie of a request.
-    pub(super) fn cookie(&self, headers: &HeaderMap, server: &ServerUrl) -> Option<PlainToken> {
-        token(headers, self.cookie_name(server))
+    /// The cookies of a request, of which one may be this server's.
+    pub(super) fn cookies(&self, headers: &HeaderMap, server: &ServerUrl) -> Vec<PlainToken> {
+        tokens(headers, self.cookie_name(server))
     }
 
     /// Sets the cookie. `Lax`, so that a browser that returns from another site still sends it; that of the console is sent by
@@ -159,9 +160,13 @@ impl Attempt {
     }
 }
 
-/// The sign-in at an OpenID provider that a browser has begun.
-pub(super) fn attempt(headers: &HeaderMap, server: &ServerUrl) -> Option<Attempt> {
-    let (secret, next) = value(headers, attempt_name(server))?.split_once('.')?;
+/// The sign-ins at an OpenID provider that a browser may have begun.
+pub(super) fn attempts(headers: &HeaderMap, server: &ServerUrl) -> Vec<Attempt> {
+    values(headers, attempt_name(server)).filter_map(attempt_of).take(MOST_TRIED).collect()
+}
+
+fn attempt_of(value: &str) -> Option<Attempt> {
+    let (secret, next) = value.split_once('.')?;
     let secret = PlainToken::parse(TokenKind::SignIn, secret)?;
     if next == CONSOLE {
         return Some(Attempt { secret, next: Purpose::Console });
@@ -190,9 +195,10 @@ pub(super) enum SameSite {
     Strict,
 }
 
-/// The token in the cookie of this name.
-pub(super) fn token(headers: &HeaderMap, name: &str) -> Option<PlainToken> {
-    PlainToken::parse(TokenKind::SignIn, value(headers, name)?)
+/// The tokens in the cookies of this name.
+pub(super) fn tokens(headers: &HeaderMap, name: &str) -> Vec<PlainToken> {
+    let parsed = |value: &str| PlainToken::parse(TokenKind::SignIn, value);
+    values(headers, name).filter_map(parsed).take(MOST_TRIED).collect()
 }
 
 fn write(response: &mut Response, server: &ServerUrl, name: &str, value: &str, seconds: u32) {
@@ -280,7 +286,17 @@ mod tests {
             set_attempt(&mut response, &server, &begun);
             let set = response.headers()[SET_COOKIE].to_str().unwrap();
             let cookie = HeaderValue::from_str(set.split(';').next().unwrap()).unwrap();
-            assert_eq!(attempt(&HeaderMap::from_iter([(COOKIE, cookie)]), &server), Some(begun));
+            assert_eq!(attempts(&HeaderMap::from_iter([(COOKIE, cookie)]), &server), [begun]);
         }
+    }
+
+    #[test]
+    fn each_cookie_of_a_name_is_tried_and_their_number_is_bounded() {
+        let made: Vec<PlainToken> =
+            (0..10).map(|_| PlainToken::generate(TokenKind::SignIn, &SystemEntropy)).collect();
+        let pairs: Vec<String> =
+            made.iter().map(|token| format!("c={}; c=junk; d=x", token.expose())).collect();
+        let line = HeaderValue::from_str(&pairs.join("; ")).unwrap();
+        assert_eq!(tokens(&HeaderMap::from_iter([(COOKIE, line)]), "c"), made[..MOST_TRIED]);
     }
 }

@@ -97,11 +97,10 @@ pub(crate) async fn callback(State(shared): State<Arc<Shared>>, request: Request
         Err(response) => return *response,
     };
     let Some(answer) = Form::parse(parts.uri.query().unwrap_or_default().as_bytes()) else { return stale() };
-    let Some(attempt) = cookie::attempt(&page.headers, &page.server) else { return stale() };
+    let is_answered = |attempt: &Attempt| cookie::is_same(&state(&attempt.secret), answer.get("state"));
+    let begun = cookie::attempts(&page.headers, &page.server).into_iter().find(is_answered);
     // Of another sign-in, or of another browser. The cookie stays, since the sign-in may still come back.
-    if !cookie::is_same(&state(&attempt.secret), answer.get("state")) {
-        return stale();
-    }
+    let Some(attempt) = begun else { return stale() };
     if let Some(refusal) = attempts::refusal_page(&page.shared, AttemptKind::OpenId, page.address).await {
         return refusal;
     }
@@ -168,10 +167,10 @@ impl PageRequest {
             evict(&self.shared, void).await;
         }
         // The user of the former cookie is signed out.
-        if let Some(former) = next.cookie(&self.headers, &self.server)
-            && let Err(failure) = self.store.sign_out(&next.sign_in_hash(&former)).await
-        {
-            return (failed(&failure), "unavailable");
+        for former in next.cookies(&self.headers, &self.server) {
+            if let Err(failure) = self.store.sign_out(&next.sign_in_hash(&former)).await {
+                return (failed(&failure), "unavailable");
+            }
         }
         let mut response = see_other(&next.address_when_signed_in());
         next.set_cookie(&mut response, &self.server, &cookie);

@@ -102,23 +102,31 @@ impl PageRequest {
         if site.is_some_and(|site| site != "same-origin") {
             return None;
         }
-        let cookie = purpose.cookie(&self.headers, &self.server)?;
-        cookie::is_of_form(&cookie, purpose.of_forms(), form.get("token")).then_some(cookie)
+        let is_of_form =
+            |cookie: &PlainToken| cookie::is_of_form(cookie, purpose.of_forms(), form.get("token"));
+        purpose.cookies(&self.headers, &self.server).into_iter().find(is_of_form)
     }
 
-    /// The cookie of this browser, or a new one.
+    /// The cookie of this browser, or a new one: with several it is unknown which one this server has set.
     pub(super) fn cookie(&self, purpose: &Purpose) -> PlainToken {
-        purpose.cookie(&self.headers, &self.server).unwrap_or_else(|| self.new_cookie())
+        let mut cookies = purpose.cookies(&self.headers, &self.server);
+        cookies.pop().filter(|_| cookies.is_empty()).unwrap_or_else(|| self.new_cookie())
     }
 
-    /// The user who has signed in for this purpose, with the cookie.
+    /// The user who has signed in for this purpose, with the cookie. With two, of which somebody else may have set one, there is none.
     pub(super) async fn signed_in(
         &self,
         purpose: &Purpose,
     ) -> Result<Option<(PlainToken, SignedIn)>, StoreError> {
-        let Some(cookie) = purpose.cookie(&self.headers, &self.server) else { return Ok(None) };
-        let user = self.store.signed_in(&purpose.sign_in_hash(&cookie)).await?;
-        Ok(user.map(|user| (cookie, user)))
+        let mut found = None;
+        for cookie in purpose.cookies(&self.headers, &self.server) {
+            let Some(user) = self.store.signed_in(&purpose.sign_in_hash(&cookie)).await? else { continue };
+            if found.is_some() {
+                return Ok(None);
+            }
+            found = Some((cookie, user));
+        }
+        Ok(found)
     }
 
     pub(super) fn new_cookie(&self) -> PlainToken {

@@ -17,7 +17,7 @@ use crate::http::{api, history, keys};
         history::proposals::list, api::session::read, api::documents::list, api::documents::read, api::names::check, api::document_changes::write, api::document_changes::rename, api::document_changes::delete,
         api::digest::read, api::search::documents, api::graph::search, api::graph::entity, api::mentions::list, api::graph_changes::record, api::graph_changes::end, api::picture::picture,
         api::history::list, api::history::show, api::history::diff, api::origins::blame, api::undo::undo,
-        api::events::watch, api::sessions::list, api::members::list, api::members::invite, api::members::change, api::members::remove, api::access::list_keys,
+        api::events::watch, api::sessions::list, api::members::list, api::members::invite, api::members::change, api::members::remove, api::members::replace_invitation, api::access::list_keys,
         api::access::create_key, api::access::change_key, api::access::revoke_key, api::access::list_grants, api::access::revoke_grant, api::audit::list, api::calls::list, api::health::read
     ),
     security(("bearer" = []), ("apiKey" = [])),

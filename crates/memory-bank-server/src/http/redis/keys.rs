@@ -135,8 +135,8 @@ impl TryFrom<KeyIdentity> for CachedIdentity {
 
     fn try_from(identity: KeyIdentity) -> Result<Self, NoKey> {
         let KeyIdentity { caller, rate_limit, expires_at, revoked_at, counted_as } = identity;
-        // The hash is computed from each request, and never read from here.
-        let Caller { user, project, role, scopes, key, user_name, proof: _ } = caller;
+        // The hash is computed from each request, and never read from here. Read-only is of a server or a client, not of a key.
+        let Caller { user, project, role, scopes, key, user_name, proof: _, is_read_only: _ } = caller;
         let key = key.ok_or(NoKey)?;
         Ok(Self {
             user,
@@ -168,7 +168,16 @@ impl From<CachedIdentity> for KeyIdentity {
             counted_as,
         } = cached;
         Self {
-            caller: Caller { user, project, role, scopes, key: Some(key), user_name, proof: None },
+            caller: Caller {
+                user,
+                project,
+                role,
+                scopes,
+                key: Some(key),
+                user_name,
+                proof: None,
+                is_read_only: false,
+            },
             rate_limit,
             expires_at,
             revoked_at,

@@ -47,7 +47,8 @@ pub(crate) async fn call(
     let is_longer_requested = bounded::requests_longer_reply(&arguments);
     let needs_given = alias.is_some() || !caller.may(Right::Read);
     let given = if needs_given { arguments.clone() } else { Map::new() };
-    let outcome = run(services, caller, session, spec, arguments, ignored_names.clone()).await;
+    let context = ChangeContext { session: session.map(str::to_owned), ..ChangeContext::of_tool(spec.name) };
+    let outcome = run(services, caller, context, spec, arguments, ignored_names.clone()).await;
     let outcome = blind::visible_to(caller, spec.name, spec.without_read, &given, outcome);
     let outcome = match alias {
         Some(alias) => outcome.and_then(|reply| (alias.reply)(&given, reply)),
@@ -68,7 +69,8 @@ pub(crate) async fn call(
     Ok(result)
 }
 
-/// The data of a reply, for programs that read the same without MCP. The caller's right was checked.
+/// The data of a reply, for programs that do the same without MCP: the history names no tool for what they change. The caller's right
+/// was checked.
 pub(crate) async fn data(
     services: &Services,
     caller: &Arc<Caller>,
@@ -77,7 +79,7 @@ pub(crate) async fn data(
 ) -> Result<Value, Failure> {
     let Some(spec) = lookup::find(name) else { return Err(unknown(name)) };
     let ignored_names = prepared(spec, None, &mut arguments).map_err(Failure::Malformed)?;
-    let reply = run(services, caller, None, spec, arguments, ignored_names).await?;
+    let reply = run(services, caller, ChangeContext::default(), spec, arguments, ignored_names).await?;
     services.replies.need(reply.text.len().saturating_mul(4)).await?;
     Ok(reply.structured)
 }
@@ -86,8 +88,8 @@ pub(crate) async fn data(
 pub(crate) fn refused_as_read_only(name: &str) -> CallToolResult {
     let name = lookup::find(name).map(|tool| tool.name).unwrap_or_default();
     let text = format!(
-        "`{name}` changes the memory bank, which is served read-only here; nothing was changed. To change it, connect \
-         without `readonly` to a server without `--read-only`"
+        "`{name}` changes the memory bank, which is served read-only: {}; nothing was changed",
+        rights::READ_ONLY
     );
     CallToolResult::error(vec![ContentBlock::text(text)])
 }
@@ -119,7 +121,7 @@ fn unknown(name: &str) -> Failure {
 async fn run(
     services: &Services,
     caller: &Arc<Caller>,
-    session: Option<&str>,
+    context: ChangeContext,
     spec: &ToolSpec,
     mut arguments: Map<String, Value>,
     ignored_names: Vec<String>,
@@ -144,7 +146,6 @@ async fn run(
             Some(find_bank(services, caller, store.as_deref(), no_bank).await?)
         }
     };
-    let context = ChangeContext { session: session.map(str::to_owned), ..ChangeContext::of_tool(spec.name) };
     (spec.handler)(Call {
         caller: Arc::clone(caller),
         services: services.clone(),

@@ -151,7 +151,7 @@ impl Call {
             return Ok(());
         }
         Err(Failure::NotAllowed(format!(
-            "you may not {what}: the memory bank is served read-only here, or {}",
+            "you may not {what}: {}",
             rights::lacking(&self.caller, Right::Write)
         )))
     }

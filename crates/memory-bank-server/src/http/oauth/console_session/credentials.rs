@@ -70,13 +70,13 @@ impl Halves {
     }
 }
 
-/// The session of a request; none without one of its halves, or for a page of another site.
-pub(super) fn session_of(headers: &HeaderMap, server: &ServerUrl) -> Option<Halves> {
-    if !is_own_page(headers, server) {
-        return None;
-    }
-    let page = PlainToken::parse(TokenKind::SignIn, headers.get(HEADER)?.to_str().ok()?)?;
-    Some(Halves { cookie: cookie::token(headers, &cookie_name(server))?, page })
+/// The sessions that a request may have, one with each cookie of their name; none without one of the halves, or for a page of another
+/// site.
+pub(super) fn sessions_of(headers: &HeaderMap, server: &ServerUrl) -> Vec<Halves> {
+    let page = headers.get(HEADER).and_then(|page| PlainToken::parse(TokenKind::SignIn, page.to_str().ok()?));
+    let Some(page) = page.filter(|_| is_own_page(headers, server)) else { return Vec::new() };
+    let cookies = cookie::tokens(headers, &cookie_name(server));
+    cookies.into_iter().map(|cookie| Halves { cookie, page: page.clone() }).collect()
 }
 
 /// Whether a request comes from a page of this server, as far as the browser reports it.
@@ -122,21 +122,21 @@ mod tests {
             (HEADER, text(page.expose())),
         ]);
         let halves = Halves { cookie: cookie.clone(), page: page.clone() };
-        assert_eq!(session_of(&both, &server).as_ref(), Some(&halves));
+        assert_eq!(sessions_of(&both, &server), std::slice::from_ref(&halves));
         for missing in [COOKIE, HEADER] {
             let mut half = both.clone();
             half.remove(missing);
-            assert_eq!(session_of(&half, &server), None);
+            assert_eq!(sessions_of(&half, &server), []);
         }
         for (name, value) in [("sec-fetch-site", "same-site"), ("origin", "https://memory.example:8443")] {
             let mut foreign = both.clone();
             foreign.insert(HeaderName::from_static(name), text(value));
-            assert_eq!(session_of(&foreign, &server), None, "{value}");
+            assert_eq!(sessions_of(&foreign, &server), [], "{value}");
         }
         let mut own = both;
         own.insert(HeaderName::from_static("sec-fetch-site"), text("same-origin"));
         own.insert(ORIGIN, text("https://memory.example"));
-        assert_eq!(session_of(&own, &server).as_ref(), Some(&halves));
+        assert_eq!(sessions_of(&own, &server), std::slice::from_ref(&halves));
         let exchanged = Halves { cookie: page, page: cookie };
         assert_ne!(halves.hash(), exchanged.hash());
         assert_ne!(halves.hash(), halves.grant_hash());

@@ -10,7 +10,7 @@ use memory_bank_core::identity::{PlainToken, TokenKind};
 use memory_bank_core::limiter::AttemptKind;
 
 use super::credentials::{
-    BODY_BYTES, Halves, SESSION_SECONDS, SubmittedCredentials, closed, is_own_page, opened, session_of,
+    BODY_BYTES, Halves, SESSION_SECONDS, SubmittedCredentials, closed, is_own_page, opened, sessions_of,
 };
 use crate::http::body::read_object_reserved;
 use crate::http::client_address::client_address;
@@ -45,10 +45,10 @@ pub(super) async fn open(shared: &Arc<Shared>, local: &LocalConsole, request: Re
         Err(error) => return reply::error(StatusCode::NOT_FOUND, &error.to_string()),
     };
     // The browser loses the cookie of its former session.
-    if let Some(former) = session_of(&parts.headers, &server).map(|halves| halves.hash())
-        && local.remove(&former)
-    {
-        shared.auth.forget_everywhere(&former).await;
+    for former in sessions_of(&parts.headers, &server).iter().map(Halves::hash) {
+        if local.remove(&former) {
+            shared.auth.forget_everywhere(&former).await;
+        }
     }
     let halves = Halves::generate(&*shared.services.entropy);
     let ends = after(shared.services.clock.now(), Duration::from_secs(u64::from(SESSION_SECONDS)));
@@ -59,8 +59,8 @@ pub(super) async fn open(shared: &Arc<Shared>, local: &LocalConsole, request: Re
 /// Ends a session.
 pub(super) async fn close(shared: &Arc<Shared>, local: &LocalConsole, request: Request) -> Response {
     let Some(server) = own_server(shared, &request) else { return not_of_this_page() };
-    let session = session_of(request.headers(), &server).map(|halves| halves.hash());
-    let Some(session) = session.filter(|session| local.remove(session)) else {
+    let mut sessions = sessions_of(request.headers(), &server).into_iter().map(|halves| halves.hash());
+    let Some(session) = sessions.find(|session| local.remove(session)) else {
         return reply::error(StatusCode::UNAUTHORIZED, "you are not signed in");
     };
     shared.auth.forget_everywhere(&session).await;

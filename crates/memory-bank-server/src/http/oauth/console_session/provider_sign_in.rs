@@ -10,7 +10,7 @@ use memory_bank_core::identity::{PlainToken, TokenKind};
 use memory_bank_core::limiter::AttemptKind;
 use serde_json::json;
 
-use super::{page_of, signed_out};
+use super::page_of;
 use crate::http::oauth::attempts;
 use crate::http::oauth::cookie::{self, Attempt, Purpose};
 use crate::http::oauth::openid::CALLBACK;
@@ -56,8 +56,8 @@ pub(crate) async fn begin(State(shared): State<Arc<Shared>>, request: Request) -
 impl PageRequest {
     /// The session of a user who has come back from the provider, or the projects to choose from.
     pub(super) async fn continue_sign_in(&self) -> Result<Response, Response> {
-        let cookie = Purpose::Console.cookie(&self.headers, &self.server).ok_or_else(signed_out)?;
-        self.entered(&cookie).await
+        let (cookie, user) = self.signed_in_to_console().await?;
+        self.entered(&cookie, user).await
     }
 }
 

@@ -175,6 +175,9 @@ pub(super) fn version_json(version: &Version, requested: Option<&str>) -> Value 
     add("session", version.session.as_deref());
     add("tool", version.tool.as_deref());
     add("etag", version.etag.as_ref().map(Etag::as_str));
+    if version.is_outside_deletion() {
+        put(&mut data, "deleted", json!(true));
+    }
     if version.replaced > 0 {
         put(&mut data, "replacedBytes", json!(version.replaced));
     }
