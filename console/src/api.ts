@@ -1,8 +1,10 @@
 // The REST interface. Knows its routes and what they show; knows no page.
 
+import type { Page } from "./administration";
 import { ApiError, advice, change, failure, forgetReplies, get, header, problem, query, send, sentence, type StoredSession } from "./requests";
 import { texts } from "./texts";
 
+export * from "./administration";
 export { ApiError, adoptSession, currentSession, keepSession, leftHow, onRefusal, onSessionEnd, storedSession, type StoredSession } from "./requests";
 
 export interface Session {
@@ -351,118 +353,6 @@ export interface Undone {
 /** Undoes the changes of a session, or of a user since a time; or shows them. */
 export const undo = (wanted: { by: string; since?: string; until?: string; filename?: string; entity?: string; dryRun: boolean; withDiff?: boolean }, signal?: AbortSignal): Promise<Undone> =>
   change("POST", "/api/v1/history/undo", wanted, signal);
-
-export type Role = "viewer" | "editor" | "owner";
-
-/** A page of a list. */
-export interface Page {
-  nextCursor?: string;
-}
-
-export interface Member {
-  name: string;
-  role: Role;
-  createdAt: string;
-}
-
-export interface Key {
-  id: string;
-  user: string;
-  prefix: string;
-  label: string | null;
-  scopes: string[];
-  lastUsedAt: string | null;
-  expiresAt: string | null;
-  rateLimit: number;
-  createdAt: string;
-  status: string;
-}
-
-/** A new key, which is shown once. */
-export interface NewKey {
-  id: string;
-  key: string;
-}
-
-export interface Grant {
-  id: string;
-  user: string;
-  client: string;
-  host: string;
-  scopes: string[];
-  createdAt: string;
-  lastUsedAt?: string;
-  expiresAt?: string;
-  isOwn: boolean;
-}
-
-export interface AuditRow {
-  id: number;
-  at: string;
-  action: string;
-  user?: string;
-  login?: string;
-  subject?: string;
-  address?: string;
-  detail: Record<string, unknown>;
-}
-
-export interface Health {
-  version: string;
-  uptime: number;
-  database: string;
-  redis: string;
-  readOnly: boolean;
-  usage?: { documents: number; backups: number; others: number; total: number; quota?: number };
-  limits: {
-    requestsPerMinute: number;
-    documentBytes: number;
-    sessionsPerProject: number;
-    sessionsPerKey: number;
-    streamsPerKey: number;
-    keysPerProject: number;
-    membersPerProject: number;
-    auditDays: number;
-    historyDays?: number;
-  };
-  findings: string[];
-}
-
-export interface CallStep {
-  at: string;
-  calls: number;
-  failures: number;
-  tokens: number;
-  times: number[];
-}
-
-export interface Calls {
-  stepSeconds: number;
-  timesMs: number[];
-  steps: CallStep[];
-}
-
-export const members = (cursor: string | undefined, signal?: AbortSignal): Promise<Page & { members: Member[] }> =>
-  get(query("/api/v1/members", { cursor }), signal);
-export const keys = (cursor: string | undefined, signal?: AbortSignal): Promise<Page & { keys: Key[] }> => get(query("/api/v1/keys", { cursor }), signal);
-export const grants = (cursor: string | undefined, signal?: AbortSignal): Promise<Page & { grants: Grant[] }> =>
-  get(query("/api/v1/grants", { cursor }), signal);
-export const audit = (cursor: string | undefined, signal?: AbortSignal): Promise<Page & { rows: AuditRow[] }> =>
-  get(query("/api/v1/audit", { cursor }), signal);
-export const calls = (days: number, signal?: AbortSignal): Promise<Calls> => get(`/api/v1/calls?days=${days}`, signal);
-export const health = (signal?: AbortSignal): Promise<Health> => get("/api/v1/health", signal);
-
-export const invite = (name: string, role: Role): Promise<{ name: string; key: NewKey }> => change("POST", "/api/v1/members", { name, role });
-export const replaceInvitation = (name: string): Promise<{ name: string; key: NewKey }> => change("POST", query("/api/v1/member/key", { name }), {});
-export const changeRole = (name: string, role: Role): Promise<unknown> => change("PATCH", query("/api/v1/member", { name }), { role });
-export const removeMember = (name: string): Promise<unknown> => change("DELETE", query("/api/v1/member", { name }));
-export const createKey = (label: string, scopes: string[], expiresInDays: number | undefined): Promise<NewKey> =>
-  change("POST", "/api/v1/keys", { label, scopes, ...(expiresInDays !== undefined && { expiresInDays }) });
-/** Changes an own key. */
-export const changeKey = (id: string, wanted: { label: string | null; scopes?: string[]; rateLimit?: number }): Promise<unknown> =>
-  change("PATCH", query("/api/v1/key", { id }), wanted);
-export const revokeKey = (id: string): Promise<unknown> => change("DELETE", query("/api/v1/key", { id }));
-export const revokeGrant = (id: string): Promise<unknown> => change("DELETE", query("/api/v1/grant", { id }));
 
 /** The stream of changes; `last` is the id of the last event of a stream that broke off. */
 export async function changes(last: string | undefined, signal: AbortSignal): Promise<ReadableStream<Uint8Array>> {
