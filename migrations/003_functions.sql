@@ -1173,7 +1173,14 @@ BEGIN
   ELSIF usr = app.current_user_id()
     OR EXISTS (SELECT FROM public.api_keys k WHERE k.user_id = usr AND (k.last_used_at IS NOT NULL OR k.grant_id IS NOT NULL))
     OR EXISTS (SELECT FROM public.memberships m WHERE m.user_id = usr AND m.project_id <> project)
-    OR EXISTS (SELECT FROM app.identities i WHERE i.user_id = usr) THEN
+    OR EXISTS (SELECT FROM app.identities i WHERE i.user_id = usr)
+    OR EXISTS (SELECT FROM app.oauth_grants g WHERE g.user_id = usr)
+    OR EXISTS (SELECT FROM app.oauth_sign_ins s WHERE s.user_id = usr)
+    OR EXISTS (SELECT FROM app.oauth_login_codes c WHERE c.user_id = usr)
+    -- A user that an operator made is nobody's invitation: no owner has had a key of the name.
+    OR NOT EXISTS (
+      SELECT FROM app.audit_log l
+      WHERE l.project_id = project AND l.action = 'member.added' AND l.subject = usr::text AND l.user_id IS NOT NULL) THEN
     RAISE EXCEPTION 'an owner makes a new key only for a member who was invited and has used nothing yet; an operator makes one with `memory-bank-mcp keys create`'
       USING ERRCODE = 'MB400';
   END IF;
@@ -1345,8 +1352,16 @@ BEGIN
   INSERT INTO app.oauth_sign_ins (cookie_hash, user_id, by_key, key_project, expires_at)
   VALUES (p_cookie_hash, signer.user_id, signer.id, signer.project_id, least(p_until, now() + interval '1 hour'));
   PERFORM app.oauth_keep_newest(signer.user_id);
+  PERFORM app.note_sign_in(signer.user_id);
   RETURN signer.name;
 END
+$$;
+
+-- Notes at once that a user has come, at its keys that were not used yet: nobody replaces the key of an invitation then.
+CREATE OR REPLACE FUNCTION app.note_sign_in(p_user uuid) RETURNS void
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+  UPDATE public.api_keys k SET last_used_at = now() WHERE k.user_id = p_user AND k.grant_id IS NULL AND k.last_used_at IS NULL
 $$;
 
 -- The same with a login code, which is used up by it.
@@ -1363,6 +1378,7 @@ BEGIN
   INSERT INTO app.oauth_sign_ins (cookie_hash, user_id, expires_at)
   VALUES (p_cookie_hash, usr, least(p_until, now() + interval '1 hour'));
   PERFORM app.oauth_keep_newest(usr);
+  PERFORM app.note_sign_in(usr);
   RETURN (SELECT u.name FROM public.users u WHERE u.id = usr);
 END
 $$;
@@ -4190,7 +4206,7 @@ BEGIN
         'end_grants_of_member', 'trust_issuer', 'list_issuers', 'list_identities', 'link_identity', 'unlink_identity',
         'allow_identity', 'note_member_by_hand', 'audit_identity']), owner
       UNION ALL SELECT 'tokens_of_key', 'app_server, ' || owner
-      UNION ALL SELECT unnest(ARRAY['oauth_keep_newest', 'oauth_is_live', 'oauth_issue', 'oauth_sign_in_of', 'is_unused_grant', 'within_role', 'end_grant', 'find_outside_user',
+      UNION ALL SELECT unnest(ARRAY['oauth_keep_newest', 'note_sign_in', 'oauth_is_live', 'oauth_issue', 'oauth_sign_in_of', 'is_unused_grant', 'within_role', 'end_grant', 'find_outside_user',
         'add_version', 'keeps_ends', 'leads_to', 'is_followed', 'forget_replies', 'begins_character', 'shared_ends', 'text_before', 'joined_version', 'replace_version', 'leads_back', 'history_start', 'note_mapping', 'mapped_user', 'is_mapped', 'identity_hash']), NULL
       UNION ALL SELECT unnest(ARRAY['list_vectors', 'forget_vectors']), owner
       UNION ALL SELECT unnest(ARRAY['prune_backups', 'note_audit', 'own_key_hash', 'key_bound', 'replace_own_key', 'document_named', 'documents_named', 'list_versions',

@@ -205,6 +205,7 @@ macro_rules! contract_tests {
             undo_of_a_replacement_lets_the_former_fact_hold_and_bounds_come_back, undos_and_writes_at_the_same_time_lose_nothing);
         $crate::contract_tests!(@module $fresh, undo_at_once:
             an_undo_and_an_erasure_at_once_leave_a_whole_text_and_readable_versions, nothing_brings_an_erased_text_back,
+            nothing_brings_the_erased_text_of_a_deleted_document_back,
             a_restore_or_an_undo_at_once_with_an_erasure_comes_before_it_or_not_at_all,
             of_two_undos_at_once_one_takes_back_and_the_other_finds_nothing,
             an_undo_while_another_renames_the_document_keeps_both);

@@ -78,6 +78,26 @@ pub async fn nothing_brings_an_erased_text_back(p: Project) {
     assert_eq!(p.text(&name).await.as_deref(), Some("one\n"));
 }
 
+pub async fn nothing_brings_the_erased_text_of_a_deleted_document_back(p: Project) {
+    let (name, _) = changed(&p, 0).await;
+    let document = path(&name);
+    let mut delete = |drafts: &mut Drafts| drafts.delete(&document);
+    p.bank.edit(&p.caller, std::slice::from_ref(&document), &mut delete).await.unwrap();
+    let last = versions(&p, &name).await.remove(0);
+    let query =
+        ChainQuery { document: last.document.clone(), path: document.clone(), from: last.number, most: 10 };
+    let chain = p.bank.chain(&p.caller, &query).await.unwrap();
+    p.other.erase(&p.caller, &document).await.unwrap();
+    let source = chain.source(&last.document, &document);
+    let mut editor = |drafts: &mut Drafts| {
+        drafts.set_context(&ChangeContext { made_of: vec![source.clone()], ..context(9000, "history") });
+        drafts.revive(&document, "one\ntwo\n".to_owned(), &last.document, last.number)
+    };
+    let refused = p.bank.edit(&p.caller, std::slice::from_ref(&document), &mut editor).await;
+    assert!(matches!(refused, Err(EditError::Store(StoreError::HistoryErased))), "{refused:?}");
+    assert_eq!(p.text(&name).await, None);
+}
+
 pub async fn a_restore_or_an_undo_at_once_with_an_erasure_comes_before_it_or_not_at_all(p: Project) {
     for round in 0..4 * ROUNDS {
         let name = cleaned(&p, round).await;

@@ -14,16 +14,17 @@ const EXCLUDE_ERASURES: &str = "SELECT pg_advisory_xact_lock_shared(hashtextexte
 const HAS_ALL: &str = "SELECT NOT EXISTS (SELECT FROM unnest($2::uuid[], $3::text[]) AS t (document, etag) WHERE NOT EXISTS ( \
     SELECT FROM app.document_versions v WHERE v.project_id = $1 AND v.document_id = t.document \
     AND (v.etag = t.etag OR v.former_etag = t.etag))) \
-    AND NOT EXISTS (SELECT FROM unnest($4::uuid[], $5::bigint[]) AS n (document, number) WHERE NOT EXISTS ( \
-    SELECT FROM app.document_versions v WHERE v.project_id = $1 AND v.document_id = n.document AND v.version = n.number)) \
-    AND NOT EXISTS (SELECT FROM unnest($6::bigint[]) AS c (number) WHERE NOT EXISTS ( \
+    AND NOT EXISTS (SELECT FROM unnest($4::uuid[], $5::bigint[], $6::text[]) AS n (document, number, former) WHERE NOT EXISTS ( \
+    SELECT FROM app.document_versions v WHERE v.project_id = $1 AND v.document_id = n.document AND v.version = n.number \
+    AND v.former_etag IS NOT DISTINCT FROM n.former)) \
+    AND NOT EXISTS (SELECT FROM unnest($7::bigint[]) AS c (number) WHERE NOT EXISTS ( \
     SELECT FROM app.graph_history h WHERE h.project_id = $1 AND h.number = c.number))";
 
 /// The sources of an edit, as columns.
 #[derive(Default)]
 pub(crate) struct SourceColumns {
     texts: (Vec<Uuid>, Vec<String>),
-    versions: (Vec<Uuid>, Vec<i64>),
+    versions: (Vec<Uuid>, Vec<i64>, Vec<Option<String>>),
     changes: Vec<i64>,
 }
 
@@ -42,7 +43,10 @@ impl SourceColumns {
                 HistorySource::Versions { document, numbers, .. } => {
                     let document = id(document)?;
                     columns.versions.0.extend(numbers.iter().map(|_| document));
-                    columns.versions.1.extend(numbers);
+                    for (number, former) in numbers {
+                        columns.versions.1.push(*number);
+                        columns.versions.2.push(former.as_ref().map(|etag| etag.as_str().to_owned()));
+                    }
                 }
                 HistorySource::GraphChanges(numbers) => columns.changes.extend(numbers),
             }
@@ -56,14 +60,14 @@ impl SourceColumns {
     }
 
     /// The values of [`queries`].
-    pub(crate) fn values<'v>(&'v self, project: &'v Uuid) -> ([Value<'v>; 1], [Value<'v>; 6]) {
-        let ((texts, etags), (versions, numbers)) = (&self.texts, &self.versions);
-        ([project], [project, texts, etags, versions, numbers, &self.changes])
+    pub(crate) fn values<'v>(&'v self, project: &'v Uuid) -> ([Value<'v>; 1], [Value<'v>; 7]) {
+        let ((texts, etags), (versions, numbers, formers)) = (&self.texts, &self.versions);
+        ([project], [project, texts, etags, versions, numbers, formers, &self.changes])
     }
 }
 
 /// The lock, then the question.
-pub(crate) fn queries<'v>((lock, ask): &'v ([Value<'v>; 1], [Value<'v>; 6])) -> [Query<'v>; 2] {
+pub(crate) fn queries<'v>((lock, ask): &'v ([Value<'v>; 1], [Value<'v>; 7])) -> [Query<'v>; 2] {
     [Query::new(EXCLUDE_ERASURES, lock), Query::new(HAS_ALL, ask)]
 }
 

@@ -128,7 +128,7 @@ test("in a folder a user's changes since a time are undone, also by the shell co
   await server.ok("write_memory_bank_file", { filename: "new.md", content: "new\n" });
   const blame = (await json("history", plan({ action: "blame" }))).ranges;
   assert.deepEqual(blame.map(({ fromLine, version, by, text }) => [fromLine, version, by, text]), [[1, 1, "alice", "# Plan\n\none\n"], [4, 2, "alice", "two\n"]]);
-  assert.match(await server.fails("history", { action: "undo", by: "alice" }), /whose changes/);
+  assert.match(await server.fails("history", { action: "undo", by: "alice" }), /since when\? Give `since` beside the user `alice`/);
   const undo = { action: "undo", by: "alice", since };
   const dry = await json("history", { ...undo, dryRun: true });
   assert.deepEqual(dry.undone.map(({ filename, change }) => [filename, change]).sort(), [["new.md", "deleted"], ["plan.md", "changed"]]);
@@ -254,7 +254,8 @@ test("HISTORY_RETENTION_DAYS=0 keeps no history, and a wrong value stops the sta
   assert.deepEqual(versions, []);
   assert.match(note, /history is off \(HISTORY_RETENTION_DAYS=0\)/);
   const off = /history is off \(HISTORY_RETENTION_DAYS=0\)/;
-  for (const args of [plan(), plan({ action: "show", version: 1 }), plan({ action: "diff", version: 1 }), plan({ action: "blame" }), plan({ action: "restore", version: 1 })]) {
+  assert.match((await server.ok("history", plan())).json.note, off);
+  for (const args of [plan({ action: "show", version: 1 }), plan({ action: "diff", version: 1 }), plan({ action: "blame" }), plan({ action: "restore", version: 1 })]) {
     assert.match(await server.fails("history", args), off);
   }
   await assert.rejects(server.request("resources/read", { uri: "memory-bank://plan?version=1" }), off);

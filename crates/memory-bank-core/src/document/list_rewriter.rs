@@ -69,7 +69,9 @@ impl<'o> ListRewriter<'o> {
     /// an item, would make them a heading.
     fn push_paragraph(&mut self, lines: &Range<usize>) {
         for (number, line) in self.outline.slice(lines).split_inclusive('\n').enumerate() {
-            if number > 0 && line.trim().chars().all(|character| character == '=') {
+            let is_underline = line.trim().chars().all(|character| character == '=');
+            // A line that is indented further is no underline, and would become code below a blank line.
+            if number > 0 && is_underline && !line.starts_with("    ") && !line.starts_with('\t') {
                 self.new.push_str(self.ending.as_str());
             }
             self.new.push_str(line);

@@ -72,7 +72,7 @@ impl Chain {
     /// Its versions as what an edit is made of. `document`: the store's own name of the document, `path` a name that it has.
     #[must_use]
     pub fn source(&self, document: &str, path: &DocumentPath) -> HistorySource {
-        let numbers = self.links.iter().map(|link| link.version.number).collect();
+        let numbers = self.links.iter().map(|link| (link.version.number, link.former.clone())).collect();
         HistorySource::Versions { document: document.to_owned(), path: path.clone(), numbers }
     }
 

@@ -22,8 +22,9 @@ pub enum HistorySource {
         document: String,
         /// A name that it has or had.
         path: DocumentPath,
-        /// Their numbers.
-        numbers: Vec<i64>,
+        /// Their numbers, each with the etag of the text before it; `None` if there was none. An erasure may leave the number of the last
+        /// version.
+        numbers: Vec<(i64, Option<Etag>)>,
     },
     /// Changes of the graph, by their numbers.
     GraphChanges(Vec<i64>),

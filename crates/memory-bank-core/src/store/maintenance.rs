@@ -34,7 +34,7 @@ pub struct Survey {
 pub enum MaintainError {
     /// The bank does not give these proposals, or not any more.
     #[error(
-        "there is no proposal {}; nothing was changed. List the proposals again: each id is in the list until it is applied or what it concerns changes",
+        "there is no proposal {}; nothing was changed. List the proposals again: each is there until it was applied or what it concerns has changed",
         .0.iter().map(|id| format!("`{id}`")).collect::<Vec<_>>().join(", ")
     )]
     Gone(Vec<String>),

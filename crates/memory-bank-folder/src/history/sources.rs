@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use memory_bank_core::document::DocumentPath;
+use memory_bank_core::document::{DocumentPath, Etag};
 use memory_bank_core::error::StoreError;
 use memory_bank_core::history::HistorySource;
 
@@ -54,8 +54,11 @@ impl FolderHistory {
                 HistorySource::Versions { document, path, numbers } => {
                     let timeline = self.timeline(dir, document, path)?;
                     let records = timeline.iter().flat_map(|timeline| &timeline.records);
-                    let found: HashSet<i64> = records.map(|record| record.facts.number).collect();
-                    numbers.iter().all(|number| found.contains(number))
+                    let found: HashSet<(i64, Option<&str>)> =
+                        records.map(|record| (record.facts.number, record.facts.before.as_deref())).collect();
+                    numbers
+                        .iter()
+                        .all(|(number, former)| found.contains(&(*number, former.as_ref().map(Etag::as_str))))
                 }
                 HistorySource::GraphChanges(numbers) => {
                     wanted.extend(numbers);

@@ -252,7 +252,13 @@ async fn a_key_that_replaces_an_invitation_is_for_the_own_project_and_a_member_w
     // Of the caller, of one who has used a key, and of one who belongs to another project, too.
     bench.test.psql("UPDATE api_keys SET last_used_at = now() WHERE revoked_at IS NULL AND user_id = (SELECT id FROM users WHERE name = 'bob')");
     bench.owner.set_member("demo", "eve", Role::Viewer).await.unwrap();
-    for name in ["alice", "bob", "eve"] {
+    // Of one who has signed in, and of one whom an operator made.
+    for name in ["carol", "dora"] {
+        bench.database.invite(&alice, &user(name), Role::Viewer, &new_key().1).await.unwrap();
+    }
+    bench.test.psql("SELECT app.note_sign_in(id) FROM users WHERE name = 'carol'");
+    replace(&alice, "dora").await.unwrap();
+    for name in ["alice", "bob", "eve", "carol", "edgar"] {
         let refused = replace(&alice, name).await;
         assert!(
             matches!(&refused, Err(AdminError::Refused(why)) if why.contains("used nothing yet")),

@@ -87,9 +87,9 @@ async fn session_among(shared: &Shared, sessions: &[KeyHash], address: Option<Ip
     for session in sessions {
         match find(shared, session, address.map(network)).await {
             Ok(Ok(_)) => return Some(*session),
+            // The database cannot be reached, or too many were looked up.
+            Ok(Err(AuthError::Unavailable(_))) | Err(_) => break,
             Ok(Err(_)) => {}
-            // Too many were looked up.
-            Err(_) => break,
         }
     }
     first

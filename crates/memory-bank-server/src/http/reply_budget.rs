@@ -145,7 +145,9 @@ impl Reservation {
         let fits = |of: fn(&Usage, Holder) -> usize, most: usize| {
             let others = of(reserved, self.holder).saturating_sub(*own);
             let others_waiting = of(all_waiting, self.holder).saturating_sub(waiting);
-            others <= others_waiting || others.saturating_add(requested_bytes) <= most
+            // So all together have at most the budget and the one reply that passes.
+            let only_waiting = others <= others_waiting && others <= most;
+            only_waiting || others.saturating_add(requested_bytes) <= most
         };
         if !fits(|usage, holder| usage.of_key(holder.key), self.budget.per_key) {
             return Err(NoMemory::Key);
@@ -350,6 +352,24 @@ mod tests {
         }
         assert_eq!(budget.used(), 0);
         assert!(budget.state.lock().waiting.keys.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn replies_that_grow_in_turns_have_at_most_the_budget_and_one_of_them() {
+        let budget = ReplyBudget::new(1000, 50);
+        let most = Cell::new(0);
+        let call = async |number: u64| {
+            let reservation = budget.reserve(over(key(1), number), 5).await?;
+            for step in 1..=4 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                reservation.need(20 * step).await?;
+                most.set(most.get().max(budget.used()));
+            }
+            Ok::<_, NoMemory>(())
+        };
+        let done = tokio::join!(call(1), call(2), call(3), call(4));
+        assert_eq!(done, (Ok(()), Ok(()), Ok(()), Ok(())));
+        assert!(most.get() <= 50 + 80, "{}", most.get());
     }
 
     #[tokio::test(start_paused = true)]
