@@ -104,8 +104,8 @@ pub trait GraphHistoryStore: Send + Sync {
     /// `made_of`: the numbers of the changes that led to the snapshot.
     ///
     /// # Errors
-    /// One of these changes was erased meanwhile ([`StoreError::HistoryErased`]), the caller may not delete what has to go, or the
-    /// store failed.
+    /// One of these changes was erased meanwhile ([`StoreError::HistoryErased`]), the caller lacks the right to delete an item that the
+    /// snapshot lacks, or the store failed.
     async fn restore_entity(
         &self,
         caller: &Caller,

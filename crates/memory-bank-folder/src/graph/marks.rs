@@ -80,7 +80,7 @@ pub(super) fn without_lines(
     goes: &dyn Fn(&Event) -> bool,
 ) -> Result<Option<Vec<u8>>, StoreError> {
     let snapshot = end_of_snapshot(&mut &*segment).map_err(StoreError::io("cannot read the history"))?;
-    // As in a replay, what is before that line is a state.
+    // As in a replay, the lines before that one are a state.
     let is_sealed = |line: &[u8]| seal.is_some_and(|seal| seal.of_line(line).is_some());
     let own =
         has_begins.then(|| segment.split_inclusive(|byte| *byte == b'\n').position(is_sealed)).flatten();
