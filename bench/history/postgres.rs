@@ -1,13 +1,12 @@
 //! Changes on PostgreSQL, over HTTP without sessions.
 
-use std::fmt::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::load::Connection;
+use crate::load::{Connection, stateless_call};
 use crate::servers::{Postgres, Served, operate};
 use crate::{Change, Cost, DAYS, RETENTION};
 
@@ -86,24 +85,9 @@ async fn cost(
 impl Side {
     /// Calls a tool; returns the time from the request to the whole reply.
     async fn call(&mut self, tool: &str, arguments: &Value) -> anyhow::Result<Duration> {
-        let message = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {
-            "name": tool, "arguments": arguments, "_meta": {
-                "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-                "io.modelcontextprotocol/clientInfo": {"name": "bench", "version": "1"},
-                "io.modelcontextprotocol/clientCapabilities": {}}}});
-        let body = message.to_string();
-        let mut request = String::new();
-        write!(
-            request,
-            "POST /mcp HTTP/1.1\r\nHost: {}\r\nX-API-Key: {}\r\nContent-Type: application/json\r\n\
-             Accept: application/json, text/event-stream\r\nContent-Length: {}\r\nMCP-Protocol-Version: 2026-07-28\r\n\
-             Mcp-Method: tools/call\r\nMcp-Name: {tool}\r\n\r\n{body}",
-            self.served.address,
-            self.key,
-            body.len()
-        )?;
+        let request = stateless_call(self.served.address, &self.key, tool, arguments);
         let sent = Instant::now();
-        let reply = self.connection.ask(request.as_bytes()).await?;
+        let reply = self.connection.ask(&request).await?;
         let took = sent.elapsed();
         let reply = String::from_utf8_lossy(reply);
         ensure!(reply.contains("\"isError\":false"), "{tool}: {reply}");

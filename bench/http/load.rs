@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -134,4 +135,36 @@ fn length_of(read: &[u8]) -> anyhow::Result<Option<Length>> {
 
 fn holds(answer: &[u8], wanted: &[u8]) -> bool {
     memchr::memmem::find(answer, wanted).is_some()
+}
+
+/// A call of a tool, as clients of the protocol without sessions send it.
+#[allow(dead_code, reason = "shared with programs that do not call it")]
+pub fn stateless_call(address: SocketAddr, key: &str, tool: &str, arguments: &Value) -> Vec<u8> {
+    let message = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {
+        "name": tool, "arguments": arguments, "_meta": {
+            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientInfo": {"name": "bench", "version": "1"},
+            "io.modelcontextprotocol/clientCapabilities": {}}}});
+    let headers = [("MCP-Protocol-Version", "2026-07-28"), ("Mcp-Method", "tools/call"), ("Mcp-Name", tool)];
+    request("POST", key, address, &headers, &message.to_string())
+}
+
+/// A request to the endpoint of the protocol.
+#[allow(dead_code, reason = "shared with programs that do not call it")]
+pub fn request(
+    method: &str,
+    key: &str,
+    address: SocketAddr,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Vec<u8> {
+    let mut head = format!(
+        "{method} /mcp HTTP/1.1\r\nHost: {address}\r\nX-API-Key: {key}\r\nContent-Type: application/json\r\n\
+         Accept: application/json, text/event-stream\r\nContent-Length: {}\r\n",
+        body.len()
+    );
+    for (name, value) in headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    format!("{head}\r\n{body}").into_bytes()
 }

@@ -9,7 +9,6 @@ mod servers;
 #[path = "../src/machine.rs"]
 mod machine;
 
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -306,7 +305,7 @@ impl Bench {
                         json!({"action": "Measured", "description": format!("connection {number}")});
                     let key = if kind == Kind::AppendSpread { self.keys.get(number) } else { None };
                     let key = key.unwrap_or(&self.key);
-                    let request = self.stateless_with(key, streaming, "track_progress", &arguments);
+                    let request = load::stateless_call(streaming, key, "track_progress", &arguments);
                     scripts.push(Script { requests: vec![request], expects: "\"isError\":false", end: None });
                 }
                 (streaming, scripts)
@@ -338,7 +337,7 @@ impl Bench {
             let session = session.context("the handshake brings no session")?.trim().to_owned();
             let headers = [("MCP-Protocol-Version", "2025-11-25"), ("Mcp-Session-Id", &session)];
             let requests = messages.iter().map(|message| self.request(address, &headers, message)).collect();
-            let end = Some(Self::request_with("DELETE", &self.key, address, &headers, ""));
+            let end = Some(load::request("DELETE", &self.key, address, &headers, ""));
             scripts.push(Script { requests, expects, end });
         }
         Ok(scripts)
@@ -346,47 +345,11 @@ impl Bench {
 
     /// A call as clients of the protocol without sessions send it.
     fn stateless(&self, address: std::net::SocketAddr, tool: &str, arguments: &Value) -> Vec<u8> {
-        self.stateless_with(&self.key, address, tool, arguments)
-    }
-
-    fn stateless_with(
-        &self,
-        key: &str,
-        address: std::net::SocketAddr,
-        tool: &str,
-        arguments: &Value,
-    ) -> Vec<u8> {
-        let message = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {
-            "name": tool, "arguments": arguments, "_meta": {
-                "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-                "io.modelcontextprotocol/clientInfo": {"name": "bench", "version": "1"},
-                "io.modelcontextprotocol/clientCapabilities": {}}}});
-        let headers =
-            [("MCP-Protocol-Version", "2026-07-28"), ("Mcp-Method", "tools/call"), ("Mcp-Name", tool)];
-        Self::request_with("POST", key, address, &headers, &message.to_string())
+        load::stateless_call(address, &self.key, tool, arguments)
     }
 
     fn request(&self, address: std::net::SocketAddr, headers: &[(&str, &str)], message: &Value) -> Vec<u8> {
-        Self::request_with("POST", &self.key, address, headers, &message.to_string())
-    }
-
-    fn request_with(
-        method: &str,
-        key: &str,
-        address: std::net::SocketAddr,
-        headers: &[(&str, &str)],
-        body: &str,
-    ) -> Vec<u8> {
-        let mut head = format!(
-            "{method} /mcp HTTP/1.1\r\nHost: {address}\r\nX-API-Key: {}\r\nContent-Type: application/json\r\n\
-             Accept: application/json, text/event-stream\r\nContent-Length: {}\r\n",
-            key,
-            body.len()
-        );
-        for (name, value) in headers {
-            let _ = write!(head, "{name}: {value}\r\n");
-        }
-        format!("{head}\r\n{body}").into_bytes()
+        load::request("POST", &self.key, address, headers, &message.to_string())
     }
 
     fn pgbench(&self, script: &str, length: Duration) -> anyhow::Result<Figures> {

@@ -141,6 +141,15 @@ impl Redis {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
+    /// The bytes of its keys and buffers.
+    #[allow(dead_code, reason = "shared with programs that do not call it")]
+    pub fn used_bytes(&self) -> anyhow::Result<u64> {
+        let port = self.port.to_string();
+        let info = output(Command::new("redis-cli").args(["-p", &port, "INFO", "memory"]))?;
+        let used = info.lines().find_map(|line| line.strip_prefix("used_memory:"));
+        Ok(used.context("Redis does not report its memory")?.trim().parse()?)
+    }
+
     /// The processor time that it has used.
     pub fn worked(&self) -> anyhow::Result<Duration> {
         worked(self.process.id())

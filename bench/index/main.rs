@@ -26,7 +26,7 @@ use clap::Parser;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use crate::load::Connection;
+use crate::load::{Connection, stateless_call};
 use crate::servers::{Postgres, Served, operate};
 use crate::text::Prose;
 
@@ -153,7 +153,7 @@ fn fill(postgres: &Postgres, home: &Path, project: &str, mebibytes: usize) -> an
 async fn report(title: &str, served: &Served, small: &str, keys: &[String]) -> anyhow::Result<()> {
     let address = served.address;
     let over = Arc::new(AtomicBool::new(false));
-    let read = call(address, small, "read_memory_bank_file", &json!({"filename": "notes.md"}));
+    let read = stateless_call(address, small, "read_memory_bank_file", &json!({"filename": "notes.md"}));
     let reads: Vec<_> =
         (0..4).map(|_| tokio::spawn(repeat(address, read.clone(), Arc::clone(&over)))).collect();
     let alive = format!("GET /health/live HTTP/1.1\r\nHost: {address}\r\n\r\n").into_bytes();
@@ -216,7 +216,7 @@ async fn repeat(
 
 /// Searches until the index is built; returns the time, and the error if it failed.
 async fn search(address: SocketAddr, key: &str) -> anyhow::Result<String> {
-    let request = call(address, key, "search_memory_bank", &json!({"query": "consist network"}));
+    let request = stateless_call(address, key, "search_memory_bank", &json!({"query": "consist network"}));
     let began = Instant::now();
     let mut early = 0;
     loop {
@@ -236,21 +236,4 @@ async fn search(address: SocketAddr, key: &str) -> anyhow::Result<String> {
             return Ok(if early > 0 { format!("{took} ({early} times too early)") } else { took });
         }
     }
-}
-
-/// A call as clients of the protocol without sessions send it.
-fn call(address: SocketAddr, key: &str, tool: &str, arguments: &Value) -> Vec<u8> {
-    let body = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {
-        "name": tool, "arguments": arguments, "_meta": {
-            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-            "io.modelcontextprotocol/clientInfo": {"name": "bench", "version": "1"},
-            "io.modelcontextprotocol/clientCapabilities": {}}}})
-    .to_string();
-    format!(
-        "POST /mcp HTTP/1.1\r\nHost: {address}\r\nX-API-Key: {key}\r\nContent-Type: application/json\r\n\
-         Accept: application/json, text/event-stream\r\nMCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/call\r\n\
-         Mcp-Name: {tool}\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    )
-    .into_bytes()
 }

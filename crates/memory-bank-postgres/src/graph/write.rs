@@ -135,7 +135,15 @@ impl PostgresBank {
         let entities: [Value<'_>; 4] = [&project, &keys.ids, &keys.names, &keys.observations];
         let observations: [Value<'_>; 2] = [&project, &keys.observations];
         let relations: [Value<'_>; 3] = [&project, &keys.ids, &keys.names];
-        let mut reads = vec![Query::new(LOCK_ENTITIES, &entities)];
+        let sources = SourceColumns::of_changes(&keys.made_of);
+        let made_of = sources.values(&project);
+        let mut reads = Vec::new();
+        // Before any row, as an undo does: in another order the two wait for each other when an erasure waits between them.
+        if !keys.made_of.is_empty() {
+            reads.extend(queries(&made_of));
+        }
+        let entities_at = reads.len();
+        reads.push(Query::new(LOCK_ENTITIES, &entities));
         let since = self.database.deps.clock.now().as_millisecond();
         let fact: [Value<'_>; 8] = match &keys.fact {
             Some(Fact { text, kind, reference, timestamp }) => {
@@ -173,15 +181,9 @@ impl PostgresBank {
         let usage: [Value<'_>; 1] = [&project];
         let usage_at = reads.len();
         reads.push(Query::new(USAGE, &usage));
-        let sources = SourceColumns::of_changes(&keys.made_of);
-        let made_of = sources.values(&project);
-        let made_of_at = reads.len();
-        if !keys.made_of.is_empty() {
-            reads.extend(queries(&made_of));
-        }
         let (transaction, rows) = self.database.begin(caller, &reads).await?;
         if !keys.made_of.is_empty()
-            && let Err(error) = check(answer(&rows, made_of_at + 1))
+            && let Err(error) = check(answer(&rows, 1))
         {
             transaction.roll_back().await;
             return Err(Refusal::Graph(error.into()));
@@ -191,7 +193,7 @@ impl PostgresBank {
             (between(observations_at, relations_at), between(relations_at, related_at));
         let related = between(related_at, usage_at);
         let now = iso_millis(self.database.deps.clock.now());
-        let decided = graph_of(answer(&rows, 0), observations.iter().chain(related), relations)
+        let decided = graph_of(answer(&rows, entities_at), observations.iter().chain(related), relations)
             .map_err(GraphError::from)
             .and_then(|state| {
                 let found = Found { state };

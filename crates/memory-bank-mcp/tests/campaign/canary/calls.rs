@@ -191,7 +191,8 @@ impl Calls<'_> {
         let mut maker = self.maker();
         let file = encoded(&maker.thing(Kind::File));
         let entity = encoded(&maker.thing(Kind::EntityName));
-        let path = match self.random.below(17) {
+        let path = match self.random.below(18) {
+            17 => format!("/api/v1/document/name?filename={file}"),
             11 => "/api/v1/sessions".to_owned(),
             12 => "/api/v1/members".to_owned(),
             13 => "/api/v1/keys?includeRevoked=true".to_owned(),
