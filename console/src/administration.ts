@@ -13,6 +13,8 @@ export interface Member {
   name: string;
   role: Role;
   createdAt: string;
+  /** Whether this owner invited the user, who has used nothing yet. */
+  mayReplaceKey: boolean;
 }
 
 export interface Key {

@@ -61,6 +61,9 @@ export interface FoundLine {
   content: string;
   context: string;
   headingPath: string[];
+  /** How many other places have the same text, and the first of them. */
+  similar: number;
+  similarIn: { file: string; line: number }[];
 }
 
 export interface Found {
@@ -346,6 +349,8 @@ export interface Undone {
     diff?: string;
   })[];
   left: (Undoable & { reason: string; changedBy: string[] })[];
+  /** How many documents and items had the former state already. */
+  unchanged: number;
   versionsOfOthers: number;
   notShown: number;
 }

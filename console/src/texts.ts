@@ -145,6 +145,9 @@ export const texts = {
     related: "No word of the search is here; the text is similar in meaning.",
     start: "Type what you look for.",
     facts: "Facts",
+    inDocuments: "In documents",
+    same: "The same text also:",
+    moreOfSame: (count: number) => (count === 1 ? "and in 1 more place" : `and in ${count} more places`),
   },
 
   history: {
@@ -243,6 +246,7 @@ export const texts = {
     inUse: "has facts or relations",
     inUseWhy: "It cannot be undone alone: the entity has facts or relations. The page of the entity shows them.",
     differenceOf: (name: string) => `What would change in ${name}`,
+    unchanged: (count: number) => (count === 1 ? "1 document or item is as it was before already." : `${count} documents and items are as they were before already.`),
     ofOthers: (count: number) => `${count === 1 ? "1 change" : `${count} changes`} of other users in this session are not yours to undo.`,
     notShown: (count: number) => `${count} more are not listed here.`,
     nothing: "There is nothing to undo.",
@@ -472,7 +476,7 @@ export const texts = {
     joined: "Account since",
     newKey: "New key",
     newKeyOf: (name: string) => `New key for ${name}`,
-    newKeySure: (name: string) => `For a member who was invited and has not come yet. The key of the invitation stops working, and the new one is shown once. If ${name} has used a key, an operator makes a new one: no owner gets a key that acts in the name of a colleague.`,
+    newKeySure: (name: string) => `For somebody whom you invited and who has not come yet. The key of the invitation stops working, and the new one is shown once. Once ${name} has used a key, only an operator makes a new one: no owner gets a key that acts in the name of a colleague.`,
     newKeyYes: "Make a new key",
     remove: "Remove",
     removeOf: (name: string) => `Remove ${name}`,

@@ -1052,13 +1052,13 @@ $$;
 -- The lists of owners have pages: the rows after a place in the order of the list, which stays when its row goes.
 CREATE OR REPLACE FUNCTION app.owner_members(
   p_user text, p_project text, p_key text, p_key_hash text, p_after text, p_most bigint
-) RETURNS TABLE (id uuid, name text, email text, created_at timestamptz, role text)
+) RETURNS TABLE (id uuid, name text, email text, created_at timestamptz, role text, is_own_open_invitation boolean)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
   PERFORM app.enter_as_owner(p_user, p_project, p_key, p_key_hash);
   RETURN QUERY
-  SELECT u.id, u.name, u.email, u.created_at, m.role::text
+  SELECT u.id, u.name, u.email, u.created_at, m.role::text, app.is_own_open_invitation(m.project_id, u.id)
   FROM public.memberships m JOIN public.users u ON u.id = m.user_id
   WHERE m.project_id = app.current_project_id() AND (p_after IS NULL OR u.name > p_after) ORDER BY u.name LIMIT p_most;
 END
@@ -1150,9 +1150,32 @@ BEGIN
 END
 $$;
 
--- Makes a key for a member who was invited and has come with nothing yet, since the key of the invitation was lost: the keys that it
--- replaces become void. Anybody else gets none: the key would act in the name of a user who has worked here, or works elsewhere. Gives
--- the new key, and the void ones for caches.
+-- Whether the caller invited this user of the project, who has come with nothing yet. The caller was shown all keys of such a user, so
+-- a use which is not noted yet (servers note uses every ten seconds) lets a new key give the caller nothing new.
+CREATE OR REPLACE FUNCTION app.is_own_open_invitation(p_project uuid, p_user uuid) RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT p_user <> app.current_user_id()
+    AND NOT EXISTS (SELECT FROM public.api_keys k WHERE k.user_id = p_user AND (k.last_used_at IS NOT NULL OR k.grant_id IS NOT NULL))
+    AND NOT EXISTS (SELECT FROM public.memberships m WHERE m.user_id = p_user AND m.project_id <> p_project)
+    AND NOT EXISTS (SELECT FROM app.identities i WHERE i.user_id = p_user)
+    AND NOT EXISTS (SELECT FROM app.oauth_grants g WHERE g.user_id = p_user)
+    AND NOT EXISTS (SELECT FROM app.oauth_sign_ins s WHERE s.user_id = p_user)
+    AND NOT EXISTS (SELECT FROM app.oauth_login_codes c WHERE c.user_id = p_user)
+    -- The caller made the member, the last time, and all keys that are valid. An operator's rows name no user.
+    AND app.current_user_id() IS NOT DISTINCT FROM (
+      SELECT l.user_id FROM app.audit_log l
+      WHERE l.project_id = p_project AND l.action = 'member.added' AND l.subject = p_user::text ORDER BY l.id DESC LIMIT 1)
+    AND NOT EXISTS (
+      SELECT FROM public.api_keys k WHERE k.user_id = p_user AND k.revoked_at IS NULL AND NOT EXISTS (
+        SELECT FROM app.audit_log l
+        WHERE l.project_id = k.project_id AND l.action IN ('key.created', 'key.rotated') AND l.subject = k.id::text
+          AND l.user_id = app.current_user_id()))
+$$;
+
+-- Makes a key for a member whom the caller invited and who has come with nothing yet, since the key of the invitation was lost: the
+-- keys that it replaces become void. Anybody else gets none: the key would act in the name of a user who has worked here, or works
+-- elsewhere. Gives the new key, and the void ones for caches.
 CREATE OR REPLACE FUNCTION app.owner_replace_invitation(
   p_user text, p_project text, p_key text, p_key_hash text, p_member text, p_key_id uuid, p_new_hash bytea, p_key_prefix text,
   p_label text, p_scopes text[], p_rate_limit integer, p_expires_at timestamptz, p_created_at timestamptz
@@ -1170,18 +1193,8 @@ BEGIN
     RAISE EXCEPTION '%', p_member USING ERRCODE = 'MB404', DETAIL = 'member';
   ELSIF NOT app.may_give(p_scopes) THEN
     RAISE EXCEPTION 'a key cannot give more scopes than it has itself' USING ERRCODE = 'insufficient_privilege';
-  ELSIF usr = app.current_user_id()
-    OR EXISTS (SELECT FROM public.api_keys k WHERE k.user_id = usr AND (k.last_used_at IS NOT NULL OR k.grant_id IS NOT NULL))
-    OR EXISTS (SELECT FROM public.memberships m WHERE m.user_id = usr AND m.project_id <> project)
-    OR EXISTS (SELECT FROM app.identities i WHERE i.user_id = usr)
-    OR EXISTS (SELECT FROM app.oauth_grants g WHERE g.user_id = usr)
-    OR EXISTS (SELECT FROM app.oauth_sign_ins s WHERE s.user_id = usr)
-    OR EXISTS (SELECT FROM app.oauth_login_codes c WHERE c.user_id = usr)
-    -- A user that an operator made is nobody's invitation: no owner has had a key of the name.
-    OR NOT EXISTS (
-      SELECT FROM app.audit_log l
-      WHERE l.project_id = project AND l.action = 'member.added' AND l.subject = usr::text AND l.user_id IS NOT NULL) THEN
-    RAISE EXCEPTION 'an owner makes a new key only for a member who was invited and has used nothing yet; an operator makes one with `memory-bank-mcp keys create`'
+  ELSIF NOT app.is_own_open_invitation(project, usr) THEN
+    RAISE EXCEPTION 'a new key is only for a member whom you invited and who has used nothing yet; an operator makes one with `memory-bank-mcp keys create`'
       USING ERRCODE = 'MB400';
   END IF;
   RETURN QUERY

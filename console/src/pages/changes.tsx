@@ -201,6 +201,7 @@ function Outcome({ found }: { found: api.Undone }) {
           </li>
         ))}
       </Changes>
+      {found.unchanged > 0 && <p class="note">{u.unchanged(found.unchanged)}</p>}
       {found.versionsOfOthers > 0 && <p class="note">{u.ofOthers(found.versionsOfOthers)}</p>}
       {found.notShown > 0 && <p class="note">{u.notShown(found.notShown)}</p>}
     </>

@@ -2,6 +2,7 @@
 
 import { useContext } from "preact/hooks";
 import { MayAdminister, MayWrite, PageHeading, Shown, useLoaded } from "../parts";
+import { currentSession } from "../requests";
 import { loadPart } from "../retry";
 import { links, PROJECT_PARTS, type ProjectPart } from "../router";
 import { sessions, type WorkingSession } from "../sessions";
@@ -120,6 +121,7 @@ function listLabel({ session, by, tools }: Joined): string {
 export function Sessions() {
   const s = texts.sessions;
   const mayWrite = useContext(MayWrite);
+  const mayAdminister = useContext(MayAdminister);
   return (
     <>
       <p class="crumbs">
@@ -151,7 +153,7 @@ export function Sessions() {
                           {s.list}
                         </a>
                       )}
-                      {mayWrite && one.session !== undefined && (
+                      {mayWrite && one.session !== undefined && (mayAdminister || one.by === currentSession()?.user) && (
                         <a class="button" href={links.undo({ by: one.session })} aria-label={s.undoOf(one.by ?? s.unknown)}>
                           {s.undo}
                         </a>

@@ -122,7 +122,7 @@ export function Members() {
                       );
                     }}
                   />
-                  {member.name !== api.currentSession()?.user && (
+                  {member.mayReplaceKey && (
                     <Sure
                       label={t.newKey}
                       of={t.newKeyOf(member.name)}

@@ -106,7 +106,25 @@ function Result({ line, words }: { line: api.FoundLine; words: string[] }) {
       ) : (
         !inLine && <p class="found facts">{inTitle ? t.inTitle : t.related}</p>
       )}
+      <Same line={line} />
     </li>
+  );
+}
+
+/** Where the same text is, so that who corrects it finds all places. */
+function Same({ line: { similar, similarIn } }: { line: api.FoundLine }) {
+  if (similarIn.length === 0) return null;
+  return (
+    <p class="facts">
+      {t.same}{" "}
+      {similarIn.map(({ file, line }, at) => (
+        <span key={at}>
+          {at > 0 && ", "}
+          <a href={links.document(file)}>{file}</a> {t.line(line)}
+        </span>
+      ))}
+      {similar > similarIn.length && ` ${t.moreOfSame(similar - similarIn.length)}`}
+    </p>
   );
 }
 
@@ -293,11 +311,14 @@ export function Search({ query, filters }: { query: string; filters: SearchFilte
       {results !== undefined && <Entities results={results} filters={filters} />}
       {results !== undefined && <Facts results={results} words={words} />}
       {results !== undefined && results.lines.length > 0 && (
-        <ol class="results">
-          {results.lines.map((line, at) => (
-            <Result key={at} line={line} words={words} />
-          ))}
-        </ol>
+        <section aria-labelledby="lines">
+          <h2 id="lines">{t.inDocuments}</h2>
+          <ol class="results">
+            {results.lines.map((line, at) => (
+              <Result key={at} line={line} words={words} />
+            ))}
+          </ol>
+        </section>
       )}
       {moreError !== undefined && <Trouble error={moreError} />}
       {results?.cursor !== undefined && (

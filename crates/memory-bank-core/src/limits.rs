@@ -62,6 +62,8 @@ pub const BUNDLE_CHARS: usize = 24_000;
 pub const STRUCTURED_BYTES: usize = 2 * 1024;
 /// The most bytes of lines that one search of documents loads: the largest reply that any setting allows.
 pub const HITS_BYTES: usize = 1024 * 1024;
+/// The most places that a result of a search names beside its own, which have the same text.
+pub const SIMILAR_PLACES: usize = 5;
 /// The most bytes of names in a list that accompanies the requested data.
 pub const NAMES_BYTES: usize = 16 * 1024;
 /// The most entities, observations and relations, all together, in one batch for the graph.

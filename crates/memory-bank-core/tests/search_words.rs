@@ -138,7 +138,35 @@ fn entries_that_differ_only_in_dates_are_shown_once_and_counted() {
     let staging = found.hits.iter().find(|hit| hit.content.contains("staging")).unwrap();
     // Of equals the newest is shown.
     assert_eq!((staging.line, staging.similar), (11, 8));
+    // The first ones are named, the best first.
+    assert_eq!(staging.similar_in.len(), 5);
+    assert!(staging.similar_in.iter().all(|(file, line)| file == "progress.md" && (3..=10).contains(line)));
     assert!(!found.more);
+}
+
+#[test]
+fn a_sentence_of_several_documents_is_shown_once_with_the_other_places() {
+    let sentence = "The harbour crane lifts 40 tons.";
+    let documents: Vec<(String, String)> = ["a", "b", "d"]
+        .iter()
+        .map(|name| (format!("dup/{name}.md"), format!("# Notes {name}\n\n{sentence}\n")))
+        .collect();
+    let texts: Vec<(&str, &str)> =
+        documents.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    let index = index(&texts);
+    for query in ["harbour crane", "\"lifts 40 tons\""] {
+        let found = search(&index, query);
+        let mut places: Vec<(&str, usize)> = found
+            .hits
+            .iter()
+            .flat_map(|hit| {
+                std::iter::once((hit.file.as_str(), hit.line))
+                    .chain(hit.similar_in.iter().map(|(file, line)| (file.as_str(), *line)))
+            })
+            .collect();
+        places.sort_unstable();
+        assert_eq!(places, [("dup/a.md", 3), ("dup/b.md", 3), ("dup/d.md", 3)], "{query}");
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use memory_bank_core::caller::{Caller, KeyId, Role};
 use memory_bank_core::error::StoreError;
 use memory_bank_core::identity::{
-    AdminError, AuditPosition, GrantRecord, KeyRecord, ListPosition, MemberRecord, NewKey, NewUser,
+    AdminError, AuditPosition, GrantRecord, KeyRecord, ListPosition, ListedMember, NewKey, NewUser,
     ProjectAdministration, ProjectUsage, Revoked, UserRecord, Void,
 };
 use memory_bank_core::limits;
@@ -23,8 +23,7 @@ use crate::quota::{StoredBytes, USAGE};
 use crate::revocations::void;
 use crate::tenant::{CallError, Query, Value, context_of};
 
-const MEMBERS: &str =
-    "SELECT id, name, email, created_at, role FROM app.owner_members($1, $2, $3, $4, $5, $6)";
+const MEMBERS: &str = "SELECT id, name, email, created_at, role, is_own_open_invitation FROM app.owner_members($1, $2, $3, $4, $5, $6)";
 const CHANGE_MEMBER: &str = "SELECT coalesce(grant_id, id), key_hash, key_prefix, label, scopes, rate_limit, last_used_at, expires_at, \
     created_at, revoked_at FROM app.owner_change_member($1, $2, $3, $4, $5, $6)";
 const INVITE: &str = "SELECT id, name, email, created_at, key_expires_at \
@@ -50,8 +49,11 @@ impl ProjectAdministration for Database {
         caller: &Caller,
         after: Option<&str>,
         most: u32,
-    ) -> Result<Vec<MemberRecord>, StoreError> {
-        self.as_owner(caller, MEMBERS, &[&after, &i64::from(most)]).await?.iter().map(member_record).collect()
+    ) -> Result<Vec<ListedMember>, StoreError> {
+        let rows = self.as_owner(caller, MEMBERS, &[&after, &i64::from(most)]).await?;
+        let listed =
+            |row| Ok(ListedMember { member: member_record(row)?, is_own_open_invitation: column(row, 5)? });
+        rows.iter().map(listed).collect()
     }
 
     async fn change_member(

@@ -72,6 +72,8 @@ test("an owner invites, changes and removes members, and their keys follow at on
 test("a member who has used nothing yet gets a new key from an owner, and nobody else does", async () => {
   const first = (await invite("Lost Larry", "editor")).key;
   const replace = (name, options = {}) => send("POST", `member/key?name=${encodeURIComponent(name)}`, { body: {}, ...options });
+  const open = (await data("GET", "members")).members.filter(({ mayReplaceKey }) => mayReplaceKey);
+  assert.deepEqual(open.map((member) => member.name), ["Lost Larry"]);
   const { name, key } = await data("POST", "member/key?name=Lost%20Larry", { body: { label: "again", expiresInDays: 9 } });
   assert.deepEqual([name, key.label, key.scopes], ["Lost Larry", "again", []]);
   assert.equal((await send("GET", "documents", { key: first.key })).status, 401, "the key of the invitation is void");
@@ -92,6 +94,7 @@ test("a member who has used nothing yet gets a new key from an owner, and nobody
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
   await refused(await replace("Lost Larry"), 409, /used nothing yet/);
+  assert.equal((await data("GET", "members")).members.find((member) => member.name === "Lost Larry").mayReplaceKey, false);
   assert.equal((await send("GET", "documents", { key: key.key })).status, 200, "its key stays");
   // Nor for a member whom an operator has made one here, and who works elsewhere.
   await database.operate("members", "add", "--project", alice.slug, "--user", bob.user, "--role", "viewer");

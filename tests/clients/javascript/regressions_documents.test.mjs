@@ -146,10 +146,11 @@ test("`truncated` means that there are more hits; refused files are skipped", as
   assert.equal((await search({ maxResults: 30 })).metadata.truncated, false);
   assert.equal((await search({ maxResults: 30 })).results.length, 30);
   assert.equal((await search({ maxResults: 29 })).metadata.truncated, true);
-  // Equal lines are shown once, with their count.
+  // Equal lines are shown once, with their count, and where the first others are.
   await write(join(bank, "same.md"), "straw\n".repeat(9));
   const same = await search({ query: "straw" });
   assert.deepEqual([same.results.length, same.results[0].similar, same.metadata.truncated], [1, 8, false]);
+  assert.deepEqual(same.results[0].similarIn.map(({ file }) => file), Array(5).fill("same.md"));
   const { metadata } = await search({ files: ["../../etc/passwd", "hits.md"] });
   assert.deepEqual(metadata.filesSearched, ["hits.md"]);
   assert.equal(metadata.skipped.length, 1);

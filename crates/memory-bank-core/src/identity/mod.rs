@@ -31,7 +31,9 @@ pub use outside::{
     OutsideUser, OutsideUsers,
 };
 pub use outside_token::{NewOutsideToken, OutsideAdmission};
-pub use project_administration::{AuditPosition, ListPosition, ProjectAdministration, ProjectUsage};
+pub use project_administration::{
+    AuditPosition, ListPosition, ListedMember, ProjectAdministration, ProjectUsage,
+};
 pub use secret::{Environment, KeyHash, MalformedKey, PlainKey};
 pub use token::{LoginCode, PlainToken, TokenKind};
 pub use user_name::{MalformedUserName, parse_user_name};

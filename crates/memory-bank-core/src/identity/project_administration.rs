@@ -40,6 +40,15 @@ pub type AuditPosition = (Timestamp, i64);
 /// item is gone.
 pub type ListPosition = (Timestamp, Uuid);
 
+/// A member in the list that an owner sees.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedMember {
+    /// The user, with the role.
+    pub member: MemberRecord,
+    /// Whether this owner may replace the key of the invitation ([`ProjectAdministration::replace_invitation`]).
+    pub is_own_open_invitation: bool,
+}
+
 /// Administers the project of the caller, who must be an owner with a key or a session that administers; an application with a
 /// token never does. Lists have pages of at most so many items.
 #[async_trait]
@@ -50,7 +59,7 @@ pub trait ProjectAdministration: Send + Sync {
         caller: &Caller,
         after: Option<&str>,
         most: u32,
-    ) -> Result<Vec<MemberRecord>, StoreError>;
+    ) -> Result<Vec<ListedMember>, StoreError>;
 
     /// Changes the role of a member. A project keeps at least one owner. Returns the valid keys of the member, for caches.
     async fn change_member(
@@ -69,8 +78,8 @@ pub trait ProjectAdministration: Send + Sync {
         key: &NewKey,
     ) -> Result<(UserRecord, KeyRecord), AdminError>;
 
-    /// Makes a key for a member who was invited and has used nothing yet, as an invitation does. Returns it, and the keys that it
-    /// replaces. Any other member is refused: the key would act in the name of somebody who has worked here.
+    /// Makes a key for a member whom the caller invited and who has used nothing yet, as an invitation does. Returns it, and the keys
+    /// that it replaces. Any other member is refused: the key would act in the name of somebody who has worked here.
     async fn replace_invitation(
         &self,
         caller: &Caller,

@@ -258,7 +258,30 @@ async fn a_key_that_replaces_an_invitation_is_for_the_own_project_and_a_member_w
     }
     bench.test.psql("SELECT app.note_sign_in(id) FROM users WHERE name = 'carol'");
     replace(&alice, "dora").await.unwrap();
-    for name in ["alice", "bob", "eve", "carol", "edgar"] {
+    // Of one whom another owner invited, of one to whom an operator gave a key, and of one who was removed and whom an operator
+    // made a member again.
+    let olga = bench.member("olga", "demo", Role::Owner).await;
+    for name in ["fay", "gina"] {
+        bench.database.invite(&alice, &user(name), Role::Viewer, &new_key().1).await.unwrap();
+    }
+    let refused = replace(&olga, "fay").await;
+    assert!(matches!(&refused, Err(AdminError::Refused(_))), "{refused:?}");
+    bench.owner.create_key("demo", "fay", &new_key().1).await.unwrap();
+    bench.database.end_membership(&alice, "gina").await.unwrap();
+    bench.owner.set_member("demo", "gina", Role::Viewer).await.unwrap();
+    let listed = bench.database.members_of(&alice, None, 50).await.unwrap();
+    let open: Vec<_> = listed.iter().filter(|one| one.is_own_open_invitation).collect();
+    assert_eq!(open.iter().map(|one| one.member.user.name.as_str()).collect::<Vec<_>>(), ["dora"]);
+    assert!(
+        bench
+            .database
+            .members_of(&olga, None, 50)
+            .await
+            .unwrap()
+            .iter()
+            .all(|one| !one.is_own_open_invitation)
+    );
+    for name in ["alice", "bob", "eve", "carol", "edgar", "fay", "gina"] {
         let refused = replace(&alice, name).await;
         assert!(
             matches!(&refused, Err(AdminError::Refused(why)) if why.contains("used nothing yet")),

@@ -63,6 +63,8 @@ pub struct LineHit {
     pub unit: (usize, usize),
     /// How many other results differ only in dates and ids; they are not shown.
     pub similar: usize,
+    /// The documents and first lines of the first [`limits::SIMILAR_PLACES`] of them.
+    pub similar_in: Vec<(String, usize)>,
 }
 
 impl LineHit {
@@ -422,6 +424,7 @@ impl<'a> HitCollector<'a> {
                 (slot.line as usize, (slot.line + slot.lines.max(1) - 1) as usize)
             }),
             similar: 0,
+            similar_in: Vec::new(),
         };
         match self.room.checked_sub(found.bytes()) {
             Some(room) => {
@@ -433,7 +436,7 @@ impl<'a> HitCollector<'a> {
         }
     }
 
-    /// Counts the results that are similar to a hit.
+    /// Counts the results that are similar to a hit, and notes where the first ones are.
     fn count_similar(&mut self, candidates: &[Candidate]) {
         let shown = &self.taken;
         for candidate in candidates {
@@ -452,6 +455,9 @@ impl<'a> HitCollector<'a> {
                 .filter(|hit| hit.unit.0 != slot.line as usize || hit.file != *file)
             {
                 hit.similar += 1;
+                if hit.similar_in.len() < limits::SIMILAR_PLACES {
+                    hit.similar_in.push((file.clone(), slot.line as usize));
+                }
             }
         }
     }

@@ -50,6 +50,7 @@ fn hit(file: &str, line: usize) -> LineHit {
         heading_path: Vec::new(),
         unit: (line, line),
         similar: 0,
+        similar_in: Vec::new(),
     }
 }
 

@@ -4,7 +4,7 @@ use axum::body::Body;
 use axum::response::Response;
 use memory_bank_core::caller::{Caller, Role as ProjectRole, UserId};
 use memory_bank_core::clock::iso_millis;
-use memory_bank_core::identity::{MemberRecord, NewUser, parse_user_name};
+use memory_bank_core::identity::{ListedMember, NewUser, parse_user_name};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -57,11 +57,15 @@ pub(crate) struct MemberView {
     /// When the user was created.
     #[schema(format = DateTime)]
     created_at: String,
+    /// Whether the caller invited this user, who has used nothing yet, so that the key of the invitation may be replaced.
+    may_replace_key: bool,
 }
 
 impl MemberView {
-    fn of(member: MemberRecord) -> Self {
+    fn of(listed: ListedMember) -> Self {
+        let ListedMember { member, is_own_open_invitation: may_replace_key } = listed;
         Self {
+            may_replace_key,
             name: member.user.name,
             role: member.role.into(),
             email: member.user.email,
@@ -168,7 +172,7 @@ pub(crate) async fn list(
     let caller = &request.who.caller;
     request
         .answer_to_owner(|administration| async move {
-            let place = |member: &MemberRecord| member.user.name.clone();
+            let place = |listed: &ListedMember| listed.member.user.name.clone();
             let members = async |after: Option<String>, most| {
                 let after = after.as_deref().map(stored_name).transpose()?;
                 Ok::<_, Refusal>(administration.members_of(caller, after.as_deref(), most).await?)
@@ -207,7 +211,7 @@ pub(crate) async fn invite(request: RestRequest, body: Body) -> Response {
         .await
 }
 
-/// Makes a new key for a member who was invited and has used nothing yet, for the key of the invitation, which becomes void.
+/// Makes a new key for a member whom the caller invited and who has used nothing yet, for the key of the invitation, which becomes void.
 #[utoipa::path(post, path = "/api/v1/member/key", tag = "administration", operation_id = "replace_invitation", params(NamedMember), request_body = ReplaceInvitation, responses(
     (status = 200, body = ReplacedInvitation),
     (status = 400, body = Problem, content_type = "application/problem+json", description = "the query or the body is malformed"),

@@ -52,6 +52,21 @@ pub(crate) struct FoundLine {
     score: f64,
     /// The headings above it, the outermost first.
     heading_path: Vec<String>,
+    /// How many other places have the same text but for dates and ids; none of them is a result.
+    #[serde(default)]
+    similar: u64,
+    /// The first of them.
+    #[serde(default)]
+    similar_in: Vec<SimilarPlace>,
+}
+
+/// A place with the same text as a result.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct SimilarPlace {
+    /// The name of the document.
+    file: String,
+    /// Counted from 1.
+    line: u64,
 }
 
 /// A document that was not searched.

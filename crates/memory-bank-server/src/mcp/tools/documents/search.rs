@@ -76,6 +76,7 @@ async fn search_memory_bank(mut call: Call) -> Result<Reply, Failure> {
             score: (hit.score * 1000.0).round() / 1000.0,
             heading_path: hit.heading_path,
             similar: hit.similar,
+            similar_in: hit.similar_in.into_iter().map(|(file, line)| Place { file, line }).collect(),
         })
         .collect();
     let now = iso_millis(call.services.clock.now());
@@ -139,6 +140,15 @@ struct FoundLine {
     /// How many others differ only in dates and ids.
     #[serde(skip_serializing_if = "is_none")]
     similar: usize,
+    /// Where the first of them are.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    similar_in: Vec<Place>,
+}
+
+#[derive(Serialize)]
+struct Place {
+    file: String,
+    line: usize,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
