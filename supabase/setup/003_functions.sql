@@ -1049,6 +1049,18 @@ BEGIN
 END
 $$;
 
+-- An earlier script of this version made it without the last column.
+DO $$
+BEGIN
+  IF EXISTS (
+    SELECT FROM pg_catalog.pg_proc p
+    WHERE p.pronamespace = 'app'::regnamespace AND p.proname = 'owner_members' AND NOT 'is_own_open_invitation' = ANY (p.proargnames)
+  ) THEN
+    DROP FUNCTION app.owner_members(text, text, text, text, text, bigint);
+  END IF;
+END
+$$;
+
 -- The lists of owners have pages: the rows after a place in the order of the list, which stays when its row goes.
 CREATE OR REPLACE FUNCTION app.owner_members(
   p_user text, p_project text, p_key text, p_key_hash text, p_after text, p_most bigint
@@ -4219,7 +4231,7 @@ BEGIN
         'end_grants_of_member', 'trust_issuer', 'list_issuers', 'list_identities', 'link_identity', 'unlink_identity',
         'allow_identity', 'note_member_by_hand', 'audit_identity']), owner
       UNION ALL SELECT 'tokens_of_key', 'app_server, ' || owner
-      UNION ALL SELECT unnest(ARRAY['oauth_keep_newest', 'note_sign_in', 'oauth_is_live', 'oauth_issue', 'oauth_sign_in_of', 'is_unused_grant', 'within_role', 'end_grant', 'find_outside_user',
+      UNION ALL SELECT unnest(ARRAY['oauth_keep_newest', 'note_sign_in', 'is_own_open_invitation', 'oauth_is_live', 'oauth_issue', 'oauth_sign_in_of', 'is_unused_grant', 'within_role', 'end_grant', 'find_outside_user',
         'add_version', 'keeps_ends', 'leads_to', 'is_followed', 'forget_replies', 'begins_character', 'shared_ends', 'text_before', 'joined_version', 'replace_version', 'leads_back', 'history_start', 'note_mapping', 'mapped_user', 'is_mapped', 'identity_hash']), NULL
       UNION ALL SELECT unnest(ARRAY['list_vectors', 'forget_vectors']), owner
       UNION ALL SELECT unnest(ARRAY['prune_backups', 'note_audit', 'own_key_hash', 'key_bound', 'replace_own_key', 'document_named', 'documents_named', 'list_versions',

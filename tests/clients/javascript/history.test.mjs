@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { cp, rm } from "node:fs/promises";
+import { appendFile, cp, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import test from "node:test";
 import { emptyFolder, freshBank, serverOn } from "./lib/project.mjs";
@@ -285,4 +285,38 @@ test("a user's changes of graph and documents since a time are undone together, 
   assert.match(run("diff", "Api", String(version), "--entity"), /are the same/);
   assert.match(await server.fails("read_memory_bank_file", plan()), /plan\.md/);
   assert.deepEqual((await json("history", undo)).undone, []);
+});
+
+test("pages of the history show each change once after two branches of the graph were merged", async (t) => {
+  const { server, project } = await freshBank(t);
+  const log = join(project, "memory-bank/graph/graph.jsonl");
+  const observe = async (text) => {
+    await server.ok("graph_add_observation", { entity: "New", text });
+    // Each change has a time of its own.
+    await new Promise((resolve) => setTimeout(resolve, 3));
+  };
+  await server.ok("graph_upsert_entity", { name: "New", entityType: "service" });
+  await observe("before");
+  const base = await readFile(log, "utf8");
+  for (let number = 1; number <= 4; number += 1) await observe(`branch ${number}`);
+  const branch = (await readFile(log, "utf8")).slice(base.length);
+  await writeFile(log, base);
+  for (let number = 1; number <= 4; number += 1) await observe(`main ${number}`);
+  // As git merges them with `merge=union`: the later changes come first.
+  await appendFile(log, branch);
+  for (let number = 1; number <= 4; number += 1) await server.ok("write_memory_bank_file", { filename: `doc${number}.md`, content: "x\n" });
+  const pages = async (limit) => {
+    const items = [];
+    let cursor;
+    do {
+      const page = JSON.parse((await server.ok("history", { limit, ...(cursor === undefined ? {} : { cursor }) })).text);
+      items.push(...page.versions.map((item) => `${item.filename ?? "graph"} ${item.version}`));
+      cursor = page.nextCursor;
+      assert.ok(items.length < 100, "the pages do not end");
+    } while (cursor !== undefined);
+    return items;
+  };
+  const whole = await pages(200);
+  assert.equal(whole.filter((item) => item.startsWith("graph")).length, 10);
+  for (const limit of [1, 2, 3, 4, 5, 6, 7, 8, 10]) assert.deepEqual((await pages(limit)).sort(), [...whole].sort(), `pages of ${limit}`);
 });

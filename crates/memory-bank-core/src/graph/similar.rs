@@ -5,6 +5,7 @@
 pub(crate) mod pairs;
 mod tokens;
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use serde::Serialize;
@@ -78,7 +79,13 @@ fn compared(new: &Sentence, known: &Sentence) -> Option<Similarity> {
     if ours.is_empty() || theirs.is_empty() {
         return None;
     }
-    let keys = |tokens: &[Token]| tokens.iter().map(|token| token.key.clone()).collect::<Vec<_>>();
+    // A word is the same whether it is spelt as a name or not.
+    let names: HashSet<&str> =
+        ours.iter().chain(theirs).filter(|token| token.class == Class::Name).map(|token| token.word.as_str()).collect();
+    let key = |token: &Token| {
+        if names.contains(token.word.as_str()) { token.word.clone() } else { token.key.clone() }
+    };
+    let keys = |tokens: &[Token]| tokens.iter().map(key).collect::<Vec<_>>();
     let (our_keys, their_keys) = (keys(ours), keys(theirs));
     if our_keys == their_keys || is_reordered(ours, theirs) {
         return Some(Similarity::Repeats);

@@ -35,6 +35,10 @@ use super::*;
 #[case("Runs with root", "Runs without root")]
 #[case("Der Dienst ist nicht öffentlich", "Der Dienst ist öffentlich")]
 #[case("Le service n'est pas public", "Le service est public")]
+#[case("The team owns the script", "The team does not own the script")]
+#[case("Alice owns it", "Alice does not own it")]
+#[case("Alice reviews deploys", "Alice does not review deploys")]
+#[case("Uses PostgreSQL 16", "Uses postgresql 15")]
 fn contraries_are_found_in_both_directions(#[case] one: &str, #[case] other: &str) {
     assert_eq!(similarity(one, other), Some(Similarity::Contradicts), "{one} / {other}");
     assert_eq!(similarity(other, one), Some(Similarity::Contradicts), "{other} / {one}");
@@ -47,6 +51,10 @@ fn contraries_are_found_in_both_directions(#[case] one: &str, #[case] other: &st
 #[case("Listens on port ８０８０", "Listens on port 8080")]
 #[case("the api uses jwt tokens.", "The API uses JWT tokens")]
 #[case("Uses PostgreSQL for storage", "uses postgresql for storage!")]
+#[case("Sessions use Redis", "Sessions use redis")]
+#[case("The service uses Redis 6 for sessions", "the service uses redis 6 for sessions.")]
+#[case("The service uses Redis 6 for sessions", "THE SERVICE USES REDIS 6 FOR SESSIONS")]
+#[case("We deploy with GitHub Actions", "We deploy with Github actions")]
 #[case("Handles authentication of users", "Handles authentification of users")]
 #[case(
     "Payments are processed asynchronously by the worker",

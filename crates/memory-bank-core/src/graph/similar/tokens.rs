@@ -255,7 +255,12 @@ struct Spelt<'a> {
 impl Sentence {
     pub(super) fn of(text: &str) -> Self {
         // Full-width digits and letters are the same as the others.
-        let text = &nfkc(text).replace('=', ": ");
+        let mut text = nfkc(text).replace('=', ": ");
+        // In a text of capitals none marks a name.
+        if !text.chars().any(char::is_lowercase) {
+            text = text.to_lowercase();
+        }
+        let text = text.as_str();
         let words = spelt(text);
         let language = language_of(&words);
         let mut tokens: Vec<Token> = Vec::new();
@@ -269,10 +274,17 @@ impl Sentence {
                 class == Class::Negation && matches!(next(1).as_str(), "longer" | "more" | "mehr" | "any"),
             );
             let is_last = at + 1 == words.len();
-            let counts =
-                class != Class::Word || !is_function_word(lower, language) || is_meaningful(lower, is_last);
+            let before = at.checked_sub(1).and_then(|before| words.get(before));
+            let is_verb = lower == "own"
+                && before.is_some_and(|word| {
+                    let before = word.lower.as_str();
+                    AUXILIARIES.contains(&before) || NEGATIONS.contains(&before)
+                });
+            let counts = class != Class::Word
+                || !is_function_word(lower, language)
+                || is_verb
+                || is_meaningful(lower, is_last);
             if counts {
-                let before = at.checked_sub(1).and_then(|before| words.get(before));
                 let is_value =
                     word.after_colon || before.is_some_and(|word| COPULAS.contains(&word.lower.as_str()));
                 tokens.push(Token {

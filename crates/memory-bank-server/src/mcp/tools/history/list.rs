@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use memory_bank_core::clock::iso_millis;
-use memory_bank_core::compact_sort::CompactSort as _;
 use memory_bank_core::document::{DocumentPath, Etag};
 use memory_bank_core::graph::history::{
     GraphChange, GraphChangePage, GraphChangeQuery, GraphItem, GraphSubject, Origin, summary_of,
@@ -61,9 +60,7 @@ pub(super) async fn list(call: &Call, bank: &Arc<dyn Bank>, arguments: History) 
     let position = listing.position::<HistoryPosition>(arguments.cursor.as_deref())?;
     let versions = documents(call, bank, &arguments, position.0.clone()).await?;
     let changes = graph(call, bank, &arguments, position.1).await?;
-    let mut items: Vec<Item<'_>> = versions.versions.iter().map(Item::Document).collect();
-    items.extend(changes.changes.iter().map(Item::Graph));
-    items.compact_sort_by_key(|item| std::cmp::Reverse(item.at()));
+    let mut items = newest_first(&versions.versions, &changes.changes);
     let more = versions.next.is_some() || changes.next.is_some() || items.len() > arguments.limit();
     items.truncate(arguments.limit());
     let requested = arguments.filename.as_deref();
@@ -95,6 +92,25 @@ pub(super) async fn list(call: &Call, bank: &Arc<dyn Bank>, arguments: History) 
         put(&mut data, "note", json!(note.replace("{by}", by)));
     }
     Reply::json(&data)
+}
+
+/// Both lists as one. Each keeps its order, since its next page begins after the last item shown of it: numbers of the graph's changes
+/// are not in the order of time once two branches of a repository were merged.
+fn newest_first<'p>(versions: &'p [Version], changes: &'p [GraphChange]) -> Vec<Item<'p>> {
+    let mut versions = versions.iter().map(Item::Document).peekable();
+    let mut changes = changes.iter().map(Item::Graph).peekable();
+    let mut items = Vec::new();
+    loop {
+        let is_document = match (versions.peek(), changes.peek()) {
+            (Some(version), Some(change)) => version.at() >= change.at(),
+            (Some(_), None) => true,
+            (None, _) => false,
+        };
+        match if is_document { versions.next() } else { changes.next() } {
+            Some(item) => items.push(item),
+            None => return items,
+        }
+    }
 }
 
 async fn documents(
