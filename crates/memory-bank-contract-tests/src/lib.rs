@@ -208,7 +208,8 @@ macro_rules! contract_tests {
             nothing_brings_the_erased_text_of_a_deleted_document_back,
             a_restore_or_an_undo_at_once_with_an_erasure_comes_before_it_or_not_at_all,
             of_two_undos_at_once_one_takes_back_and_the_other_finds_nothing,
-            an_undo_while_another_renames_the_document_keeps_both);
+            an_undo_while_another_renames_the_document_keeps_both,
+            a_deletion_whose_text_was_erased_does_not_count_as_undone);
         $crate::contract_tests!(@module $fresh, undo_previews:
             a_preview_shows_the_differences_of_documents_within_its_bound, a_preview_names_facts_that_have_ended_already,
             a_part_of_the_graph_has_replaced_facts_and_tells_which_entities_are_empty);

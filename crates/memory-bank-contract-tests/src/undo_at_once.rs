@@ -7,7 +7,7 @@ use memory_bank_core::error::{EditError, StoreError};
 use memory_bank_core::history::{ChainQuery, ChangeContext, HistorySource, Version};
 use memory_bank_core::store::{Bank, Drafts, Reason, UndoReport, undo};
 
-use crate::undo::{context, request, versions, write};
+use crate::undo::{context, delete, request, run, versions, write};
 use crate::{Project, path};
 
 /// How often each pair of calls meets.
@@ -200,4 +200,16 @@ pub async fn an_undo_while_another_renames_the_document_keeps_both(p: Project) {
         assert_eq!(p.text(to.as_str()).await.as_deref(), Some("one\n"), "{name}");
         assert_eq!(all_read_back(&p, to.as_str()).await.len(), 4, "{name}");
     }
+}
+
+pub async fn a_deletion_whose_text_was_erased_does_not_count_as_undone(p: Project) {
+    write(&p, &p.caller, 1, "a.md", "secret\n").await;
+    delete(&p, &p.caller, 2, "a.md").await;
+    write(&p, &p.caller, 2, "b.md", "b\n").await;
+    assert!(p.bank.erase(&p.caller, &path("a.md")).await.unwrap() > 0);
+    let report = run(&p, &p.caller, &request(2, 3)).await;
+    assert_eq!((report.undone.len(), report.unchanged), (1, 0), "{report:?}");
+    // A database still lists the deletion, a folder does not.
+    assert!(report.left.iter().all(|left| left.reason == Reason::NoHistory), "{report:?}");
+    assert_eq!((p.text("a.md").await, p.text("b.md").await), (None, None));
 }

@@ -80,8 +80,12 @@ fn compared(new: &Sentence, known: &Sentence) -> Option<Similarity> {
         return None;
     }
     // A word is the same whether it is spelt as a name or not.
-    let names: HashSet<&str> =
-        ours.iter().chain(theirs).filter(|token| token.class == Class::Name).map(|token| token.word.as_str()).collect();
+    let names: HashSet<&str> = ours
+        .iter()
+        .chain(theirs)
+        .filter(|token| token.class == Class::Name)
+        .map(|token| token.word.as_str())
+        .collect();
     let key = |token: &Token| {
         if names.contains(token.word.as_str()) { token.word.clone() } else { token.key.clone() }
     };

@@ -9,7 +9,8 @@ use crate::caller::{Caller, Right};
 use crate::document::{DocumentPath, Etag, unified_diff_within};
 use crate::error::EditError;
 use crate::history::{
-    Chain, ChainQuery, HistorySource, Link, Snapshot, Subject, TakenBack, Version, VersionQuery, take_back,
+    Chain, ChainQuery, HistorySource, Link, Snapshot, Subject, TakenBack, Version, VersionKind, VersionQuery,
+    take_back,
 };
 use crate::limits;
 use crate::store::{Bank, Drafts, HistoryError, ReadOutcome, Renaming};
@@ -322,6 +323,13 @@ fn plan_document(
     let oldest = chain.links.last().map(|link| link.version.number);
     if numbers.first().copied() < oldest {
         return Err(left(Reason::TooManyVersions));
+    }
+    // An erasure leaves a deletion, without the text.
+    let is_erased = |link: &Link| {
+        mine(&link.version) && link.version.kind == VersionKind::Deleted && link.before().is_none()
+    };
+    if now.is_none() && chain.links.iter().any(is_erased) {
+        return Err(left(Reason::NoHistory));
     }
     let taken = take_back(chain, &mine).map_err(|obstacle| left(Reason::Obstacle(obstacle)))?;
     let TakenBack { document: to, versions } = taken;

@@ -305,7 +305,7 @@ async fn erase(call: &Call, bank: &Arc<dyn Bank>, arguments: &History) -> Result
         let lacking = rights::lacking(&call.caller, Right::Admin);
         return Err(Failure::NotAllowed(format!("you may not erase history: {lacking}")));
     }
-    let note = "the present text and facts stay (if they still have what should go, edit them and erase again), and so do copies in other documents (archives, what `maintain` folded), backups and exports";
+    let note = "the present text and facts stay (if they still have what should go, edit them and erase again), and so do copies in other documents (archives, what `maintain` folded), in the history of an entity that was merged into this one, in backups and exports";
     if let Some(entity) = &arguments.entity {
         let erased = bank.erase_entity(&call.caller, &EntityRef(entity.clone())).await?;
         return Reply::json(
