@@ -206,6 +206,7 @@ export const texts = {
 
   blame: {
     none: "No change of this document is recorded yet. The history begins with the next one.",
+    notHere: "The document of this name is not there any more. Its page says what became of it:",
     open: "Who wrote it",
     heading: (name: string) => `Who wrote ${name}`,
     hint: "Each part with the user and the change that brought its lines.",

@@ -33,7 +33,8 @@ def container(engine, image):
 
 @pytest.mark.skipif("MEMORY_BANK_IMAGE_SHIPPED" not in os.environ, reason="`scripts/test shipped` builds the program of a release")
 def test_image_and_binary_are_small(engine, image, binary):
-    assert binary.stat().st_size < 20 * MEGABYTE
+    # The bound of 20 MB is that of downloads, which `packaging/pack` checks; a server is built to be fast (decision 25).
+    assert binary.stat().st_size < 28 * MEGABYTE
     assert engine.inspect(image)["Size"] < 60 * MEGABYTE
 
 

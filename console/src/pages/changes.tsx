@@ -70,6 +70,24 @@ function Origin({ range, name }: { range: api.OriginRange; name: string }) {
 
 export { Deleted } from "./deleted";
 
+/** A document without lines to explain: it has no history yet, or is not there any more. */
+function WithoutText({ name }: { name: string }) {
+  const [loaded, retry] = useLoaded((signal) => api.history(name, undefined, signal), [name]);
+  return (
+    <Shown loaded={loaded} retry={retry}>
+      {({ versions }) =>
+        versions.length === 0 ? (
+          <p class="note">{b.none}</p>
+        ) : (
+          <p class="note">
+            {b.notHere} <a href={links.document(name)}>{texts.history.open}</a>
+          </p>
+        )
+      }
+    </Shown>
+  );
+}
+
 export function Blame({ name }: { name: string }) {
   const [loaded, retry] = useLoaded((signal) => api.blame(name, undefined, signal), [name]);
   const [more, setMore] = useState<api.OriginRange[]>([]);
@@ -97,7 +115,7 @@ export function Blame({ name }: { name: string }) {
       <PageHeading text={b.heading(name.split("/").at(-1) ?? name)} />
       <p class="hint">{b.hint}</p>
       {loaded.state === "failed" && loaded.error.status === 404 ? (
-        <p class="note">{b.none}</p>
+        <WithoutText name={name} />
       ) : (
       <Shown loaded={loaded} retry={retry}>
         {(page) => (
@@ -226,6 +244,8 @@ export function Undo({ wanted }: { wanted: UndoWanted }) {
       setDone(await api.undo({ ...wanted, dryRun: false }));
     } catch (failure) {
       setError(failure instanceof api.ApiError ? failure : new api.ApiError(0, texts.errors.server));
+      // It may have been done, and the reply lost: what is shown is asked again.
+      retry();
     } finally {
       setBusy(false);
     }

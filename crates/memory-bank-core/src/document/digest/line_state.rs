@@ -46,7 +46,8 @@ pub(super) fn read(line: &str) -> (State, String) {
     } else {
         BOXES.iter().find_map(|(mark, state)| {
             let rest = line.strip_prefix(mark)?;
-            (!rest.starts_with('(')).then_some((*state, rest))
+            // A link, and the address of one.
+            (!rest.starts_with(['(', ':'])).then_some((*state, rest))
         })
     };
     let (state, rest) = found.unwrap_or((State::Undeclared, line));
@@ -323,6 +324,7 @@ mod tests {
     #[case("Fix [the bug](https://example.org/1) now", State::Undeclared, "Fix the bug now")]
     #[case("[api] x", State::Undeclared, "[api] x")]
     #[case("[x](y.md) is a link", State::Undeclared, "x is a link")]
+    #[case("[x]: https://example.org/plan", State::Undeclared, "x: https://example.org/plan")]
     fn a_line_has_a_state(#[case] line: &str, #[case] state: State, #[case] words: &str) {
         assert_eq!(read(line), (state, words.to_owned()));
     }
