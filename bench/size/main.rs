@@ -145,7 +145,8 @@ async fn one_project(
     }
     let vacuum = Instant::now();
     postgres.psql("VACUUM ANALYZE")?;
-    eprintln!("VACUUM ANALYZE: {:.1} s", vacuum.elapsed().as_secs_f64());
+    let vacuum = vacuum.elapsed();
+    eprintln!("VACUUM ANALYZE: {:.1} s", vacuum.as_secs_f64());
     let served = serve()?;
     let mut subjects = Vec::new();
     for project in projects {
@@ -180,7 +181,7 @@ async fn one_project(
         table("Calls over HTTP, by number of observations; a tenth as many documents", &sizes, &rows)
     );
     println!("{}", upkeep::table(&upkeep));
-    println!("`VACUUM ANALYZE` after all of it was written: {}\n", shown(vacuum.elapsed()));
+    println!("`VACUUM ANALYZE` after all of it was written: {}\n", shown(vacuum));
     Ok(())
 }
 

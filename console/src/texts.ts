@@ -76,7 +76,7 @@ export const texts = {
     deletedLink: "Deleted documents",
     deletedHeading: "Deleted documents",
     deletedHint: "The history keeps their texts. Bringing one back opens its last text, which you then save.",
-    noneDeleted: "No deleted document is found.",
+    noneDeleted: "No deleted document is found. The list begins with the first change that is recorded.",
     noText: "its text is not known",
     bringBackOf: (name: string) => `Bring it back: ${name}`,
     lookedThrough: (changes: number) => `Among the latest ${changes} changes.`,

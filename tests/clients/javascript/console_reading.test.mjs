@@ -413,3 +413,52 @@ test("a renaming whose reply is lost counts as done if it was done, and else the
   await page.getByRole("heading", { name: "found-3.md", level: 1 }).waitFor();
   assert.equal((await send("GET", named("lost-3.md"))).status, 404);
 });
+
+test("a search names all places of one sentence", { skip }, async (t) => {
+  for (const name of ["a", "b"]) await write(`same/${name}.md`, `# Notes ${name}\n\nThe harbour crane lifts 40 tons.\n`);
+  const page = await shown(t, "/app/search?q=harbour%20crane");
+  const row = page.locator(".result", { hasText: "The same text also:" });
+  await row.getByText("line 3").first().waitFor();
+  const names = (await row.getByRole("link").allInnerTexts()).filter((name) => name.startsWith("same/"));
+  assert.deepEqual(names.sort(), ["same/a.md", "same/b.md"]);
+  await accessible(page);
+  await picture(page, "search-same");
+  await row.getByRole("link", { name: /^same\// }).last().click();
+  await page.getByText("The harbour crane lifts 40 tons.").waitFor();
+});
+
+test("who wrote a document that is gone leads to what became of it", { skip }, async (t) => {
+  await write("gone-lines.md", "# Gone\n");
+  await remove("gone-lines.md");
+  const page = await shown(t, "/app/blame/gone-lines.md");
+  await page.getByText("The document of this name is not there any more.").waitFor();
+  await page.getByRole("link", { name: "Open the document" }).click();
+  await page.getByRole("link", { name: "Bring it back" }).waitFor();
+});
+
+test("an undo whose reply is lost is asked again, and says what is as it was already", { skip }, async (t) => {
+  await write("lost-undo.md", "# One\n");
+  await withTools(server, alice.key, (call) => call("write_memory_bank_file", { filename: "lost-undo.md", content: "# Two\n" }));
+  const { session } = (await (await send("GET", "history?filename=lost-undo.md")).json()).versions[0];
+  const page = await shown(t, `/app/undo?by=${session}`);
+  await page.getByRole("heading", { name: "Would be undone" }).waitFor();
+  await page.route((url) => url.pathname === "/api/v1/history/undo", async (route) => {
+    if (route.request().postDataJSON().dryRun === true) return route.continue();
+    await route.fetch();
+    return route.abort("connectionreset");
+  });
+  await page.getByRole("button", { name: "Undo", exact: true }).click();
+  await page.getByText("1 document or item is as it was before already.").waitFor();
+  await page.getByRole("button", { name: "Undo", exact: true }).waitFor({ state: "detached" });
+  assert.equal((await (await send("GET", named("lost-undo.md"))).json()).text, "# One\n");
+});
+
+test("the working sessions offer an editor no undo of those of others", { skip }, async (t) => {
+  await withTools(server, alice.key, (call) => call("write_memory_bank_file", { filename: "of-alice.md", content: "# Hers\n" }));
+  await withTools(server, bob, (call) => call("write_memory_bank_file", { filename: "of-bob.md", content: "# His\n" }));
+  const page = await open(t, browser, server.origin);
+  await signIn(page, server.origin, bob, "/app/sessions");
+  const undo = page.getByRole("link", { name: /^Undo what/ });
+  await undo.first().waitFor();
+  assert.deepEqual(await undo.evaluateAll((links) => links.map((link) => /Bob/.test(link.getAttribute("aria-label")))), [true]);
+});
