@@ -324,7 +324,7 @@ mod tests {
     #[case("Fix [the bug](https://example.org/1) now", State::Undeclared, "Fix the bug now")]
     #[case("[api] x", State::Undeclared, "[api] x")]
     #[case("[x](y.md) is a link", State::Undeclared, "x is a link")]
-    #[case("[x]: https://example.org/plan", State::Undeclared, "x: https://example.org/plan")]
+    #[case("[x]: https://example.org/plan", State::Undeclared, "[x]: https://example.org/plan")]
     fn a_line_has_a_state(#[case] line: &str, #[case] state: State, #[case] words: &str) {
         assert_eq!(read(line), (state, words.to_owned()));
     }
