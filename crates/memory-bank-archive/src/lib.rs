@@ -76,6 +76,26 @@ fn remove_stale_drafts(folder: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
+/// Checks that the sizes in a manifest do not exceed the bounds of a transfer.
+fn check_sizes<'e>(files: impl IntoIterator<Item = &'e ManifestEntry>) -> anyhow::Result<()> {
+    let mut folders: BTreeMap<&str, u64> = BTreeMap::new();
+    for entry in files {
+        let top = entry.path.split('/').next().unwrap_or_default();
+        let sum = folders.entry(top).or_default();
+        *sum = sum.saturating_add(entry.bytes);
+    }
+    for (folder, bytes) in &folders {
+        if *bytes > limits::TRANSFER_BYTES {
+            bail!("`{folder}` has {bytes} bytes unpacked; at most {} are read", limits::TRANSFER_BYTES);
+        }
+    }
+    let total = folders.values().copied().fold(0, u64::saturating_add);
+    if total > limits::ARCHIVE_BYTES {
+        bail!("it has {total} bytes unpacked; at most {} are read", limits::ARCHIVE_BYTES);
+    }
+    Ok(())
+}
+
 /// A backup file that is being written. If it is dropped unfinished, the file is removed.
 pub struct Writer {
     zip: ZipWriter<BufWriter<NamedTempFile>>,
@@ -103,7 +123,7 @@ impl Writer {
             zip: ZipWriter::new(BufWriter::new(draft)),
             to: to.to_owned(),
             files: Vec::new(),
-            history_room: limits::TRANSFER_BYTES,
+            history_room: limits::TRANSFER_HISTORIES_BYTES,
         })
     }
 
@@ -181,8 +201,11 @@ impl Writer {
     /// Writes the manifest, and renames the file into place. Returns its length in bytes.
     ///
     /// # Errors
-    /// The file cannot be written, or another one has its name by now.
+    /// It is larger than a restore reads, the file cannot be written, or another one has its name by now.
     pub fn finish(mut self, project: &str, now: Timestamp) -> anyhow::Result<u64> {
+        check_sizes(&self.files).context(
+            "the project is too large for a backup file, which could not be restored; back up the whole database with `pg_dump`",
+        )?;
         let manifest = Manifest {
             format: FORMAT.to_owned(),
             version: VERSION,
@@ -280,7 +303,7 @@ impl Reader {
             }
         }
         let reader = Self { zip, project: manifest.project, created_at: manifest.created_at, files };
-        reader.check_sizes().with_context(damaged)?;
+        check_sizes(reader.files.values()).with_context(damaged)?;
         Ok(reader)
     }
 
@@ -408,26 +431,6 @@ impl Reader {
         }
         Ok(FileCopy { path: entry.path, bytes, modified: entry.modified })
     }
-
-    /// Checks that the sizes in the manifest do not exceed the bounds of a transfer.
-    fn check_sizes(&self) -> anyhow::Result<()> {
-        let mut folders: BTreeMap<&str, u64> = BTreeMap::new();
-        for entry in self.files.values() {
-            let top = entry.path.split('/').next().unwrap_or_default();
-            let sum = folders.entry(top).or_default();
-            *sum = sum.saturating_add(entry.bytes);
-        }
-        for (folder, bytes) in &folders {
-            if *bytes > limits::TRANSFER_BYTES {
-                bail!("`{folder}` has {bytes} bytes unpacked; at most {} are read", limits::TRANSFER_BYTES);
-            }
-        }
-        let total = folders.values().copied().fold(0, u64::saturating_add);
-        if total > limits::ARCHIVE_BYTES {
-            bail!("it has {total} bytes unpacked; at most {} are read", limits::ARCHIVE_BYTES);
-        }
-        Ok(())
-    }
 }
 
 /// Whether it is the name of a file of the history: the id of a document in its folder.
@@ -461,4 +464,28 @@ fn read_entry(
         bail!("`{}` is longer than {max_bytes} bytes", name.escape_debug());
     }
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_could_not_be_restored_is_not_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let to = folder.path().join("atlas.zip");
+        for (bytes, is_made) in [(limits::TRANSFER_BYTES + 1, false), (limits::TRANSFER_BYTES, true)] {
+            let mut writer = Writer::create(&to).unwrap();
+            // As if a document of this size had been written.
+            writer.files.push(ManifestEntry {
+                path: format!("{BANK_FOLDER}/large.md"),
+                bytes,
+                sha256: String::new(),
+                modified: Timestamp::UNIX_EPOCH,
+            });
+            let made = writer.finish("atlas", Timestamp::UNIX_EPOCH);
+            assert_eq!((made.is_ok(), to.exists()), (is_made, is_made), "{made:?}");
+            assert!(is_made || format!("{:#}", made.unwrap_err()).contains("pg_dump"));
+        }
+    }
 }

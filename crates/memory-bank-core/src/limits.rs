@@ -161,7 +161,9 @@ pub const REMOVED_CHARS: usize = 4000;
 pub const SUBSCRIPTIONS: usize = 1000;
 /// The most bytes of one bank, or one backup of it, in a transfer between a folder, a database and a backup file. The
 /// bank is held in memory and written in one transaction.
-pub const TRANSFER_BYTES: u64 = 256 * 1024 * 1024;
+pub const TRANSFER_BYTES: u64 = 1024 * 1024 * 1024;
+/// The most bytes of all histories of a bank in a backup file. Older versions are left out.
+pub const TRANSFER_HISTORIES_BYTES: u64 = 256 * 1024 * 1024;
 /// The most bytes of the history of one document, or of the graph, in a transfer, as a folder stores it. Older versions are left out.
 pub const TRANSFER_HISTORY_BYTES: usize = 32 * 1024 * 1024;
 /// The longest line of a history in a backup file, in bytes, as of a graph's log.
