@@ -67,7 +67,7 @@ impl Subject {
     }
 }
 
-/// What is measured: a name, the tool, and its arguments in a round.
+/// A measurement: its name, the tool, and the arguments of a round.
 type Call = (&'static str, &'static str, fn(&Subject, usize) -> Value);
 
 const CALLS: [Call; 14] = [
