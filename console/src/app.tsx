@@ -326,6 +326,8 @@ export function App() {
       setSession(after);
     };
     window.addEventListener("storage", changed);
+    // Or has done so since this page read it.
+    changed();
     return () => window.removeEventListener("storage", changed);
   }, []);
 

@@ -135,6 +135,18 @@ export async function draftsOf(name: string, own?: string): Promise<{ left: Left
 
 /** How long the browser may take to end the lock of a tab that was closed just now, in milliseconds. */
 const CLOSING = 250;
+/** The same of a page of this tab that was loaded again. A copy of a tab waits as long, since the first one keeps the lock. */
+const RELOADING = 2000;
+
+/** Waits until another page has ended the lock of a draft, for at most a time in milliseconds. */
+async function untilEnded(key: string, longest: number): Promise<void> {
+  try {
+    await navigator.locks.request(key, { signal: AbortSignal.timeout(longest) }, () => undefined);
+  } catch (error) {
+    // Its editor is still open.
+    if (!(error instanceof DOMException && (error.name === "TimeoutError" || error.name === "AbortError"))) throw error;
+  }
+}
 
 /** The draft of one editor. */
 export class Editing {
@@ -147,10 +159,13 @@ export class Editing {
 
   /** Takes over what an editor that was closed has left: in this tab, or the newest; or the one of this key. Nothing if nothing was. */
   static async continued(name: string, key?: string): Promise<Editing | undefined> {
-    const first = await draftsOf(name);
-    if (first.left.length === 0 && first.isOpen) await new Promise((done) => setTimeout(done, CLOSING));
-    const { left } = first.left.length > 0 ? first : await draftsOf(name);
     const own = key ?? sessionStorage.getItem(OF_TAB + name);
+    const { isOpen, ...first } = await draftsOf(name);
+    let { left } = first;
+    const isOwnHeld = own !== null && stored(own) !== undefined && !held.has(own) && left.every((draft) => draft.key !== own);
+    if (isOwnHeld) await untilEnded(own, RELOADING);
+    else if (left.length === 0 && isOpen) await new Promise((done) => setTimeout(done, CLOSING));
+    if (isOwnHeld || left.length === 0) ({ left } = await draftsOf(name));
     const ordered = [...left.filter((draft) => draft.key === own), ...left.filter((draft) => draft.key !== own && key === undefined)];
     for (const { key: one } of ordered) {
       if (!(await lock(one))) continue;

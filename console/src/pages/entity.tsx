@@ -73,18 +73,19 @@ const draftName = (entity: string, observation: api.Observation) => `fact ${enti
 /** The draft of a correction that is open, what opens one, and what closes it. One that was left is opened at once. */
 function useCorrection(name: string): [Editing | undefined, () => void, () => void] {
   const [editing, setEditing] = useState<Editing>();
-  const isOpening = useRef(false);
+  const opening = useRef<Promise<boolean>>(undefined);
   const opened = useRef<Editing>(undefined);
   const isLeft = useRef(false);
+  const isOpen = () => opened.current !== undefined;
   const open = (next: Editing) => setEditing((opened.current = next));
-  const openLeft = async () => {
-    isOpening.current = true;
+  const lookForLeft = async () => {
     const next = await Editing.continued(name);
-    isOpening.current = false;
     if (isLeft.current) next?.close();
     else if (next !== undefined) open(next);
     return next !== undefined;
   };
+  /** Whether there is one that was left; it is opened. A look that has begun is not made twice. */
+  const openLeft = () => (opening.current ??= lookForLeft().finally(() => (opening.current = undefined)));
   useEffect(() => {
     isLeft.current = false;
     if (draftNames().has(name)) void openLeft();
@@ -101,8 +102,10 @@ function useCorrection(name: string): [Editing | undefined, () => void, () => vo
   };
   // Without a draft that was left it opens at once: a key that is pressed after the button's is the field's.
   const begin = async () => {
-    if (isOpening.current || opened.current !== undefined) return;
-    if (draftNames().has(name) && ((await openLeft()) || isLeft.current)) return;
+    if (isOpen()) return;
+    if ((opening.current !== undefined || draftNames().has(name)) && (await openLeft())) return;
+    // It may have been left, or opened by another press, meanwhile.
+    if (isLeft.current || isOpen()) return;
     open(Editing.begun(name));
   };
   return [editing, () => void begin(), close];
