@@ -4,13 +4,14 @@
 mod figures;
 mod load;
 mod mixed;
+mod outside;
 mod servers;
 
 #[path = "../src/machine.rs"]
 mod machine;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use clap::Parser;
@@ -42,6 +43,9 @@ struct Arguments {
     /// Instead of rounds: a mixed load for this many minutes, with the memory of the server.
     #[arg(long)]
     mixed: Option<u64>,
+    /// Reads and edits sent by wrk, and the time of a start on a prepared schema.
+    #[arg(long)]
+    limits: bool,
     /// Only measurements whose name contains this.
     #[arg(long)]
     only: Option<String>,
@@ -87,7 +91,8 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     let (rounds, seconds) = if arguments.quick { (1, 2) } else { (7, 4) };
     let rounds = arguments.rounds.unwrap_or(rounds).max(1);
     let length = Duration::from_secs(arguments.seconds.unwrap_or(seconds).max(1));
-    let bench = Bench::start(&binary, home.path(), arguments.connections.max(1)).await?;
+    let mut bench = Bench::start(&binary, home.path(), arguments.connections.max(1)).await?;
+    bench.is_outside = arguments.limits;
     println!("{}- PostgreSQL {}\n", machine::described(), bench.postgres.version()?);
     if let Some(minutes) = arguments.mixed {
         return mixed::measure(&bench, Duration::from_secs(60 * minutes.max(1))).await;
@@ -99,7 +104,8 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     );
     let idle = bench.streaming.resident()?;
     let only = arguments.only.as_deref().unwrap_or_default();
-    let kinds: Vec<Kind> = Kind::ALL.into_iter().filter(|kind| kind.name().contains(only)).collect();
+    let all = if arguments.limits { &Kind::LIMITS[..] } else { &Kind::ALL };
+    let kinds: Vec<Kind> = all.iter().copied().filter(|kind| kind.name().contains(only)).collect();
     let mut results: Vec<Vec<Figures>> = kinds.iter().map(|_| Vec::new()).collect();
     for round in 1..=rounds {
         for (kind, results) in kinds.iter().zip(&mut results) {
@@ -115,7 +121,10 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     println!(
         "The last three columns are processor time a request, which hardly depends on what else the machine does.\n"
     );
-    println!("{}", ratios(&kinds, &results));
+    println!("{}", ratios(&kinds, &results, arguments.limits));
+    if arguments.limits {
+        println!("{}", bench.starts(&binary)?);
+    }
     println!(
         "### Resident memory of the server\n\n| | of its own, MiB | with the pages of the program, MiB |\n|---|---:|---:|"
     );
@@ -140,6 +149,8 @@ fn mebibytes(kibibytes: u64) -> f64 {
 /// Everything that runs.
 struct Bench {
     connections: usize,
+    /// Whether wrk sends the requests.
+    is_outside: bool,
     key: String,
     /// A key for each connection, of a project of its own.
     keys: Vec<String>,
@@ -187,7 +198,7 @@ impl Bench {
         let (streaming, json) = (serve("false")?, serve("true")?);
         let home = home.to_owned();
         let bench =
-            Self { connections, key, keys, key_id, user, project, home, streaming, json, redis, postgres };
+            Self { connections, is_outside: false, key, keys, key_id, user, project, home, streaming, json, redis, postgres };
         bench.write_documents().await?;
         bench.write_scripts()?;
         Ok(bench)
@@ -253,8 +264,9 @@ impl Bench {
         };
         let before = worked()?;
         let mut figures = self.measure(kind, length).await?;
-        // The moment before the measurement counts here, too; pgbench has none.
-        let warm = if matches!(kind, Kind::PgbenchRead | Kind::PgbenchFunction | Kind::PgbenchEdit) {
+        // The moment before the measurement counts here, too; pgbench and wrk have none.
+        let is_theirs = matches!(kind, Kind::PgbenchRead | Kind::PgbenchFunction | Kind::PgbenchEdit);
+        let warm = if is_theirs || self.is_outside {
             1.0
         } else {
             1.1
@@ -311,7 +323,37 @@ impl Bench {
                 (streaming, scripts)
             }
         };
-        Ok(Figures::of(&load::run(address, scripts, length).await?))
+        if !self.is_outside {
+            return Ok(Figures::of(&load::run(address, scripts, length).await?));
+        }
+        let figures = outside::run(&self.home, address, &scripts, length)?;
+        for script in scripts {
+            if let Some(end) = script.end {
+                Connection::open(address).await?.ask(&end).await?;
+            }
+        }
+        Ok(figures)
+    }
+
+    /// The times from the start of a process to its listening, on the prepared schema.
+    fn starts(&self, binary: &Path) -> anyhow::Result<String> {
+        let (url, redis_url) = (self.postgres.url(ROLE), self.redis.url());
+        let mut times = Vec::new();
+        for _ in 0..21 {
+            let began = Instant::now();
+            let served = Served::start(binary, &[("DATABASE_URL", &url), ("REDIS_URL", &redis_url)])?;
+            times.push(began.elapsed());
+            drop(served);
+        }
+        times.sort_unstable();
+        let at = |place: usize| times.get(place).copied().unwrap_or_default().as_secs_f64() * 1000.0;
+        let verdict = if at(10) < 60.0 { "holds" } else { "**does not hold**" };
+        Ok(format!(
+            "Start on a prepared schema, until it listens: {:.0} ms ({:.0} to {:.0}, 21 starts); expected under 60: {verdict}\n",
+            at(10),
+            at(0),
+            at(20)
+        ))
     }
 
     fn each(&self, script: impl Fn(usize) -> Script) -> Vec<Script> {

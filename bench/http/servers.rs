@@ -150,6 +150,12 @@ impl Redis {
         Ok(used.context("Redis does not report its memory")?.trim().parse()?)
     }
 
+    /// How many keys it has.
+    #[allow(dead_code, reason = "shared with programs that do not call it")]
+    pub fn keys(&self) -> anyhow::Result<u64> {
+        Ok(output(Command::new("redis-cli").args(["-p", &self.port.to_string(), "DBSIZE"]))?.trim().parse()?)
+    }
+
     /// The processor time that it has used.
     pub fn worked(&self) -> anyhow::Result<Duration> {
         worked(self.process.id())
@@ -200,6 +206,21 @@ impl Served {
     #[allow(dead_code, reason = "shared with programs that do not call it")]
     pub fn id(&self) -> u32 {
         self.process.id()
+    }
+
+    /// Asks it to end, as a system does that replaces it; returns how long that took. An error if it takes longer than this.
+    #[allow(dead_code, reason = "shared with programs that do not call it")]
+    pub fn end(mut self, longest: Duration) -> anyhow::Result<Duration> {
+        let began = Instant::now();
+        output(Command::new("kill").args(["-TERM", &self.process.id().to_string()]))?;
+        loop {
+            if let Some(status) = self.process.try_wait()? {
+                ensure!(status.success(), "a server ended with {status}");
+                return Ok(began.elapsed());
+            }
+            ensure!(began.elapsed() < longest, "a server did not end within {longest:?}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Resident memory in KiB: private, and total with the pages of the program's file.

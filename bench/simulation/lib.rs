@@ -1,6 +1,7 @@
 //! A memory bank like that of a project after a week or a year: made through the server's own tools, session by session,
 //! with a fixed clock. The result is always the same. For benchmarks and suites that need a realistic bank.
 
+pub mod random;
 mod server;
 mod words;
 

@@ -1,5 +1,7 @@
 //! Words of a project, the same every time.
 
+use crate::random::Random;
+
 const WORDS: &[&str] = &[
     "parser",
     "cache",
@@ -51,25 +53,15 @@ const ENDS: &[&str] = &[
 ];
 
 /// A source of words.
-pub(crate) struct Words(u64);
+pub(crate) struct Words(Random);
 
 impl Words {
     pub(crate) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    /// SplitMix64.
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        Self(Random::new(seed))
     }
 
     pub(crate) fn one_of<'t>(&mut self, words: &'t [&'t str]) -> &'t &'t str {
-        let at = usize::try_from(self.next() % words.len().max(1) as u64).unwrap_or_default();
-        words.get(at).unwrap_or(&"")
+        words.get(self.0.below(words.len().max(1))).unwrap_or(&"")
     }
 
     pub(crate) fn word(&mut self) -> String {

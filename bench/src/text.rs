@@ -1,6 +1,7 @@
 //! Made-up prose with the word frequencies of real one: a few words everywhere, many words hardly ever.
 
 use memory_bank_core::search::{Language, is_function_word};
+use memory_bank_simulation::random::Random;
 
 /// How many different words there are.
 const VOCABULARY: usize = 20_000;
@@ -19,7 +20,7 @@ pub struct Prose {
     words: Vec<String>,
     /// For each word, the weight of it and of all before it.
     cumulative: Vec<f64>,
-    random: u64,
+    random: Random,
 }
 
 impl Prose {
@@ -34,12 +35,12 @@ impl Prose {
                 Some(*sum)
             })
             .collect();
-        Self { words, cumulative, random: seed }
+        Self { words, cumulative, random: Random::new(seed) }
     }
 
     /// Eight to sixteen words.
     pub fn sentence(&mut self) -> String {
-        let ranks: Vec<usize> = (0..8 + self.below(9)).map(|_| self.rank()).collect();
+        let ranks: Vec<usize> = (0..8 + self.random.below(9)).map(|_| self.rank()).collect();
         let words: Vec<&str> = ranks.into_iter().map(|rank| self.words[rank].as_str()).collect();
         words.join(" ")
     }
@@ -49,7 +50,7 @@ impl Prose {
         let mut words: Vec<&str> =
             sentence.split(' ').filter(|word| !is_function_word(word, Language::English)).collect();
         while words.len() > 3 {
-            words.remove(self.below(words.len()));
+            words.remove(self.random.below(words.len()));
         }
         words.join(" ")
     }
@@ -66,24 +67,10 @@ impl Prose {
         words.join(" ")
     }
 
-    /// A number below the bound.
-    pub fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound as u64) as usize
-    }
-
     fn rank(&mut self) -> usize {
         let all = self.cumulative[self.cumulative.len() - 1];
-        let at = self.next() as f64 / u64::MAX as f64 * all;
+        let at = self.random.number() as f64 / u64::MAX as f64 * all;
         self.cumulative.partition_point(|sum| *sum < at).min(self.words.len() - 1)
-    }
-
-    /// SplitMix64.
-    fn next(&mut self) -> u64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.random;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
     }
 }
 
