@@ -1,7 +1,7 @@
 // The REST interface. Knows its routes and what they show; knows no page.
 
 import type { Page } from "./administration";
-import { ApiError, advice, change, failure, forgetReplies, get, header, problem, query, send, sentence, type StoredSession } from "./requests";
+import { ApiError, advice, change, currentSession, failure, forgetReplies, get, header, problem, query, send, sentence, type StoredSession } from "./requests";
 import { texts } from "./texts";
 
 export * from "./administration";
@@ -361,9 +361,10 @@ export const undo = (wanted: { by: string; since?: string; until?: string; filen
 
 /** The stream of changes; `last` is the id of the last event of a stream that broke off. */
 export async function changes(last: string | undefined, signal: AbortSignal): Promise<ReadableStream<Uint8Array>> {
+  const of = currentSession();
   const headers = { ...header(), ...(last !== undefined && { "Last-Event-ID": last }) };
   const response = await send("/api/v1/events", { headers, signal }, true);
-  if (!response.ok) throw await failure(response);
+  if (!response.ok) throw await failure(response, of);
   if (response.body === null) throw new ApiError(0, texts.errors.offline);
   return response.body;
 }

@@ -310,21 +310,26 @@ export function App() {
   const [asked, setAsked] = useState<Unsaved>();
 
   useEffect(() => {
-    api.onSessionEnd(() => {
-      api.keepSession(undefined);
-      setWhy("ended");
-      setSession(undefined);
-    });
     // Another tab has signed in or out.
-    const changed = () => {
-      const before = api.currentSession();
-      const after = api.adoptSession();
+    const follow = (before: api.StoredSession | undefined, after: api.StoredSession | undefined) => {
       if (before !== undefined && after === undefined) {
         setWhy(api.leftHow() === "out" ? "elsewhere" : "ended");
         if (api.leftHow() === "out") forgetOpen();
       }
       setSession(after);
     };
+    const changed = () => follow(api.currentSession(), api.adoptSession());
+    api.onSessionEnd(() => {
+      const before = api.currentSession();
+      const stored = api.adoptSession();
+      if (stored !== before) {
+        follow(before, stored);
+        return;
+      }
+      api.keepSession(undefined);
+      setWhy("ended");
+      setSession(undefined);
+    });
     window.addEventListener("storage", changed);
     // Or has done so since this page read it.
     changed();

@@ -138,11 +138,13 @@ export function query(path: string, parameters: Record<string, string | number |
   return text === "" ? path : `${path}?${text}`;
 }
 
-export async function failure(response: Response, isChange = false): Promise<ApiError> {
+/** The error of a refusal; `of` is the session whose request it answers. */
+export async function failure(response: Response, of: StoredSession | undefined, isChange = false): Promise<ApiError> {
   const { status } = response;
   const body = await problem(response);
   const { retryAfter, detail } = body;
-  if (status === 401) ended();
+  // The refusal of a former session says nothing of the one that is shown now.
+  if (status === 401 && of === current) ended();
   if (status === 403) refused();
   // What is against a text, and why a store is busy, only the server knows.
   const isOwn = [400, 409, 413, 503].includes(status) && typeof detail === "string";
@@ -180,14 +182,15 @@ function holds(response: Response): boolean {
 }
 
 export async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
+  const of = current;
   const cached = known.get(path);
   const headers = cached === undefined ? header() : { ...header(), "If-None-Match": cached.etag };
   const response = await sendRead(path, { headers, ...(signal && { signal }) }, signal);
   if (response.status === 304 && cached !== undefined) return cached.body as T;
-  if (!response.ok) throw await failure(response);
+  if (!response.ok) throw await failure(response, of);
   const body = (await response.json()) as T;
   const etag = response.headers.get("etag");
-  if (etag !== null) {
+  if (etag !== null && of === current) {
     const oldest = known.keys().next().value;
     if (known.size >= MOST_KNOWN && oldest !== undefined) known.delete(oldest);
     known.set(path, { etag, body });
@@ -196,12 +199,13 @@ export async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
 }
 
 export async function change<T>(method: string, path: string, body?: Record<string, unknown>, signal?: AbortSignal): Promise<T> {
+  const of = current;
   const headers = body === undefined ? header() : { ...header(), "Content-Type": "application/json" };
   const init = { method, headers, ...(body !== undefined && { body: JSON.stringify(body) }), ...(signal && { signal }) };
   const response = await send(path, init);
   // A change is not sent again by itself, but the reads after it wait.
   holds(response);
-  if (!response.ok) throw await failure(response, true);
+  if (!response.ok) throw await failure(response, of, true);
   return (await response.json()) as T;
 }
 

@@ -294,6 +294,40 @@ test("a page follows another tab's session also if it has read the former one ju
   await page.getByText(`Signed in as ${eve.user}`).waitFor({ timeout: 10_000 });
 });
 
+test("a refusal of a former session that comes late ends no session that another tab has opened", { skip }, async (t) => {
+  const page = await open(t, browser, server.origin);
+  await signIn(page, server.origin, alice.key);
+  await page.getByText(`Signed in as ${alice.user}`).waitFor();
+  // The requests of the former session wait, until the new one is shown.
+  let release;
+  const isReleased = new Promise((resolve) => (release = resolve));
+  const { token } = await page.evaluate(() => JSON.parse(localStorage.getItem("memory-bank-console")));
+  const held = page.waitForRequest((request) => request.url().includes("/api/v1/documents"));
+  let refused = 0;
+  await page.route(
+    (url) => url.pathname.startsWith("/api/v1/"),
+    async (route) => {
+      if (route.request().headers()["x-console-token"] !== token) return route.continue();
+      await isReleased;
+      refused += 1;
+      // A page that has left the request has nothing to answer.
+      await route.fulfill({ status: 401, contentType: "application/problem+json", body: "{}" }).catch(() => undefined);
+    },
+  );
+  await page.getByRole("link", { name: "Documents" }).first().click();
+  await held;
+  const other = await page.context().newPage();
+  await other.goto(`${server.origin}/app/`);
+  await replaceSession(other, eve.key);
+  await page.getByText(`Signed in as ${eve.user}`).waitFor();
+  release();
+  await setTimeout(500);
+  assert.ok(refused > 0);
+  assert.equal(await page.getByText(`Signed in as ${eve.user}`).count(), 1);
+  const stored = await page.evaluate(() => JSON.parse(localStorage.getItem("memory-bank-console") ?? "{}"));
+  assert.equal(stored.user, eve.user);
+});
+
 test("a document that a parser takes minutes for is shown as its source", { skip }, async (t) => {
   const heavy = {
     "marks.md": "*a_".repeat(20_000),
