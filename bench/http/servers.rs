@@ -288,7 +288,7 @@ pub fn output(command: &mut Command) -> anyhow::Result<String> {
 }
 
 /// The programs of Debian's newest PostgreSQL, or those in the folder that `MEMORY_BANK_TEST_POSTGRES_BIN` names.
-fn programs() -> anyhow::Result<PathBuf> {
+pub fn programs() -> anyhow::Result<PathBuf> {
     if let Some(chosen) = std::env::var_os("MEMORY_BANK_TEST_POSTGRES_BIN") {
         return Ok(PathBuf::from(chosen));
     }

@@ -1,7 +1,9 @@
 //! The clients of the soak: each reads, writes, searches, opens sessions and streams, and checks what it reads. A call that finds its
 //! server gone is sent to another one, as clients behind a proxy do it.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,12 +15,14 @@ use tokio::net::TcpStream;
 use crate::load::{Connection, request, stateless_call};
 use memory_bank_simulation::random::Random;
 
-/// How long a call is sent again before it counts as failed.
-const LONGEST: Duration = Duration::from_secs(10);
+/// How long a reply may take.
+const LONGEST: Duration = Duration::from_secs(30);
 /// Before a call is sent again.
 const PAUSE: Duration = Duration::from_millis(20);
 /// How many failures are kept with their texts.
 const MOST_FAILURES: usize = 20;
+/// How many letters of a reason count.
+const MOST_REASON: usize = 160;
 
 /// What all clients have done.
 #[derive(Default)]
@@ -37,6 +41,13 @@ pub struct Counts {
     pub lost: u64,
     /// What failed first.
     pub failures: Vec<String>,
+    /// Why calls were sent again, and how often.
+    pub reasons: BTreeMap<String, u64>,
+    /// The longest time between two acknowledged changes, whoever made them, and the last of them.
+    pub longest_gap: Duration,
+    last_change: Option<Instant>,
+    /// The longest time that a call took, with all times that it was sent.
+    pub slowest: Duration,
     /// How long the calls took since the times were taken last.
     pub times: Vec<Duration>,
 }
@@ -45,6 +56,9 @@ pub struct Counts {
 #[derive(Clone, Default)]
 pub struct Shared {
     counts: Arc<Mutex<Counts>>,
+    /// Reads without the last write, and failed calls, of the counts that were taken.
+    former: Arc<Mutex<(u64, u64)>>,
+    end: Arc<AtomicBool>,
     /// Where servers listen now.
     addresses: Arc<Mutex<Vec<SocketAddr>>>,
 }
@@ -53,6 +67,28 @@ impl Shared {
     /// Changes or reads the counts.
     pub fn counted<T>(&self, change: impl FnOnce(&mut Counts) -> T) -> T {
         change(&mut self.counts.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The counts since they were taken last.
+    pub fn taken(&self) -> Counts {
+        let taken = self.counted(|counts| {
+            let next = Counts { last_change: counts.last_change, ..Counts::default() };
+            std::mem::replace(counts, next)
+        });
+        let mut former = self.former.lock().unwrap_or_else(PoisonError::into_inner);
+        *former = (former.0 + taken.lost, former.1 + taken.failed);
+        taken
+    }
+
+    /// Reads without the last acknowledged write, and calls that failed, of all counts.
+    pub fn totals(&self) -> (u64, u64) {
+        let former = *self.former.lock().unwrap_or_else(PoisonError::into_inner);
+        self.counted(|counts| (former.0 + counts.lost, former.1 + counts.failed))
+    }
+
+    /// Set when the clients are to end before their time.
+    pub fn end(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.end)
     }
 
     /// Names where servers listen from now on.
@@ -65,6 +101,26 @@ impl Shared {
         addresses.get(random.below(addresses.len().max(1))).copied().context("no server listens")
     }
 
+    fn acknowledged(&self) {
+        self.counted(|counts| {
+            counts.changes += 1;
+            let now = Instant::now();
+            let last = counts.last_change.replace(now).unwrap_or(now);
+            counts.longest_gap = counts.longest_gap.max(now - last);
+        });
+    }
+
+    fn sent_again(&self, why: &str) {
+        self.counted(|counts| {
+            counts.resent += 1;
+            // Ids and addresses make no kinds of their own.
+            let kind: String = why.chars().filter(|letter| !letter.is_ascii_digit()).take(MOST_REASON).collect();
+            if counts.reasons.len() < MOST_FAILURES || counts.reasons.contains_key(&kind) {
+                *counts.reasons.entry(kind).or_default() += 1;
+            }
+        });
+    }
+
     fn failed(&self, what: &str, error: &anyhow::Error) {
         self.counted(|counts| {
             counts.failed += 1;
@@ -75,12 +131,23 @@ impl Shared {
     }
 }
 
+/// What a client does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Mix {
+    Everything,
+    /// Reads and writes of its own document: a call whose reply was lost may be made again.
+    OwnDocument,
+}
+
 /// One client, with a document that nobody else writes.
 pub struct Client {
     pub key: String,
     pub number: usize,
     pub random: Random,
     pub shared: Shared,
+    mix: Mix,
+    /// How long a call is sent again before it counts as failed.
+    patience: Duration,
     connection: Option<(SocketAddr, Connection)>,
     session: Option<String>,
     /// The number in the text of its document that was acknowledged last, and one that may have been written since.
@@ -89,16 +156,18 @@ pub struct Client {
 }
 
 impl Client {
-    pub fn new(key: String, number: usize, shared: Shared) -> Self {
+    pub fn new(key: String, number: usize, shared: Shared, mix: Mix, patience: Duration) -> Self {
         let random = Random::new(number as u64);
-        Self { key, number, random, shared, connection: None, session: None, written: 0, unanswered: None }
+        Self { key, number, random, shared, mix, patience, connection: None, session: None, written: 0, unanswered: None }
     }
 
     /// Works until the end, one step about every `pause`.
     pub async fn work(mut self, until: Instant, pause: Duration) {
         self.write().await;
-        while Instant::now() < until {
-            match self.random.below(100) {
+        while Instant::now() < until && !self.shared.end.load(Ordering::Relaxed) {
+            // Reads and writes of the own document alone: each may be sent twice.
+            let most = if self.mix == Mix::OwnDocument { 60 } else { 100 };
+            match self.random.below(most) {
                 0..45 => self.read().await,
                 45..60 => self.write().await,
                 60..65 => self.make_and_delete().await,
@@ -133,6 +202,8 @@ impl Client {
             return;
         }
         let (number, written) = (self.number, self.written);
+        // What is lost is counted once.
+        (self.written, self.unanswered) = (found.unwrap_or_default(), None);
         self.shared.counted(|counts| {
             counts.lost += 1;
             if counts.failures.len() < MOST_FAILURES {
@@ -249,7 +320,7 @@ impl Client {
             }
             Ok(_) => self.shared.failed("a wrong key", &anyhow::anyhow!("was admitted")),
             // The server is gone.
-            Err(_) => self.shared.counted(|counts| counts.resent += 1),
+            Err(error) => self.shared.sent_again(&format!("{error:#}")),
         }
     }
 
@@ -268,7 +339,9 @@ impl Client {
     /// Makes a change; returns whether it was acknowledged.
     async fn change(&mut self, tool: &str, arguments: &Value) -> bool {
         let done = self.call(tool, arguments).await.is_some();
-        self.shared.counted(|counts| counts.changes += u64::from(done));
+        if done {
+            self.shared.acknowledged();
+        }
         done
     }
 
@@ -287,35 +360,41 @@ impl Client {
         loop {
             match self.send_once(&sent).await {
                 Ok(reply) if reply.contains(expects) => {
+                    let took = began.elapsed();
                     self.shared.counted(|counts| {
                         counts.calls += 1;
-                        counts.times.push(began.elapsed());
+                        counts.times.push(took);
+                        counts.slowest = counts.slowest.max(took);
                     });
                     return Some(reply);
                 }
                 Ok(reply) => {
-                    // The name of a deleted document or entity may be in use by this client's own call that was sent again.
-                    let reply = reply.split("\r\n\r\n").nth(1).unwrap_or(&reply).chars().take(300).collect::<String>();
-                    self.shared.failed(what, &anyhow::anyhow!("{reply}"));
-                    return None;
+                    let reply: String = reply.split("\r\n\r\n").nth(1).unwrap_or(&reply).chars().take(400).collect();
+                    let may_pass = reply.contains("ry again") || reply.contains("retry");
+                    if !may_pass || began.elapsed() > self.patience {
+                        self.shared.failed(what, &anyhow::anyhow!("{reply}"));
+                        return None;
+                    }
+                    self.shared.sent_again(&reply);
                 }
                 Err(error) => {
                     self.connection = None;
                     let text = format!("{error:#}");
-                    // An error of the caller is one at every server. A session that was left for long may have been ended.
-                    let is_final = text.starts_with("HTTP/1.1 4");
+                    // A session that was left for long may have been ended.
                     if text.starts_with("HTTP/1.1 404") && self.session.is_some() {
                         self.session = None;
                         return None;
                     }
-                    if is_final || began.elapsed() > LONGEST {
+                    // An error of the caller is one at every server.
+                    if text.starts_with("HTTP/1.1 4") || began.elapsed() > self.patience {
                         self.shared.failed(what, &error);
                         return None;
                     }
-                    self.shared.counted(|counts| counts.resent += 1);
-                    tokio::time::sleep(PAUSE).await;
+                    let kind = text.split("\r\n\r\n").nth(1).unwrap_or(&text);
+                    self.shared.sent_again(kind);
                 }
             }
+            tokio::time::sleep(PAUSE).await;
         }
     }
 

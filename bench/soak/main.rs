@@ -2,6 +2,7 @@
 //! and the binary run only for the measurement.
 
 mod chart;
+#[allow(dead_code, reason = "shared with another program, which calls the rest")]
 mod clients;
 #[path = "../http/load.rs"]
 #[allow(dead_code, reason = "shared with another program, which calls the rest")]
@@ -21,7 +22,7 @@ use clap::Parser;
 use serde_json::Value;
 use tokio::task::JoinSet;
 
-use crate::clients::{Client, Shared};
+use crate::clients::{Client, Mix, Shared};
 use crate::samples::Sample;
 use crate::servers::{Postgres, Redis, Served, operate};
 
@@ -59,6 +60,8 @@ struct Arguments {
 
 /// The role that serves.
 const ROLE: &str = "bench_server";
+/// How long a call is sent again.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Clients of one project.
 const TOGETHER: usize = 2;
 /// A replaced server may take this long to end: the longest call, and a little.
@@ -109,7 +112,7 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     let mut clients = JoinSet::new();
     for number in 0..arguments.clients {
         let key = keys.get(number / TOGETHER).context("a key is missing")?.clone();
-        clients.spawn(Client::new(key, number, shared.clone()).work(began + length, pause));
+        clients.spawn(Client::new(key, number, shared.clone(), Mix::Everything, PATIENCE).work(began + length, pause));
     }
     let (mut taken, mut replaced, mut endings) = (Vec::new(), Vec::new(), Vec::new());
     let (mut next_sample, mut next_replacement) = (began, began + replace);
@@ -161,6 +164,9 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
             counts.lost,
             counts.failed
         );
+        for (reason, times) in &counts.reasons {
+            println!("- sent again {times} times: {reason}");
+        }
         for failure in &counts.failures {
             println!("- {failure}");
         }
