@@ -17,8 +17,8 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(8);
 /// How often the sessions are compared.
 const ROUNDS: usize = 8;
 
-/// The longest pause between two comparisons.
-const MAX_PAUSE_MS: u64 = 8;
+/// The longest pause between two comparisons, in microseconds: longer than most transactions of others, and short for a start.
+const MAX_PAUSE_MICROS: u64 = 2000;
 
 /// Distinguishes sessions of the database: process ids are reused, and two servers may have the same.
 const SESSION: &str =
@@ -70,8 +70,8 @@ impl Database {
 
     /// A random pause, or none.
     fn pause(&self) -> Duration {
-        let chance = self.deps.entropy.id().as_u128() % u128::from(MAX_PAUSE_MS);
-        Duration::from_millis(u64::try_from(chance).unwrap_or_default())
+        let chance = self.deps.entropy.id().as_u128() % u128::from(MAX_PAUSE_MICROS);
+        Duration::from_micros(u64::try_from(chance).unwrap_or_default())
     }
 }
 

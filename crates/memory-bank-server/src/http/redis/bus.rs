@@ -206,7 +206,9 @@ impl Bus {
     ) {
         let mut tried = Some(tried);
         let mut missed = false;
+        let mut moved = self.link.moved();
         loop {
+            moved.mark_unchanged();
             match self.connect().await {
                 Ok((sink, messages)) => {
                     if missed {
@@ -219,6 +221,7 @@ impl Bus {
                     tokio::select! {
                         () = self.listen(messages, &hub, &invalidations) => {}
                         () = until_unresponsive(sink) => {}
+                        _ = moved.changed() => {}
                     }
                     tracing::warn!("lost the connection to the other servers");
                 }
@@ -233,7 +236,7 @@ impl Bus {
 
     async fn connect(&self) -> Result<(PubSubSink, PubSubStream), String> {
         let connecting = async {
-            let mut listener: PubSub = self.link.client.get_async_pubsub().await?;
+            let mut listener: PubSub = self.link.listener().await?;
             listener.psubscribe(self.link.key("news", "*")).await?;
             listener.subscribe(self.link.key("signals", "all")).await?;
             Ok::<_, RedisError>(listener.split())

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, ErrorKind, RedisError as Failure, ServerErrorKind};
 
 use crate::http::redis::Redis;
@@ -10,6 +11,8 @@ use crate::http::redis::Redis;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Time-out of a reply.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often it is asked whether a primary is known.
+const RETRY_INTERVAL: Duration = Duration::from_millis(50);
 /// How often the round trip is measured.
 const ROUND_TRIPS: usize = 5;
 
@@ -66,11 +69,7 @@ impl Redis {
     }
 
     async fn check(&self) -> Result<RedisFacts, RedisFault> {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_response_timeout(Some(REPLY_TIMEOUT));
-        let mut connection =
-            self.link.client.get_multiplexed_async_connection_with_config(&config).await.map_err(fault)?;
+        let mut connection = self.inspected().await?;
         let mut rounds = Vec::with_capacity(ROUND_TRIPS);
         for _ in 0..ROUND_TRIPS {
             let began = Instant::now();
@@ -81,6 +80,30 @@ impl Redis {
         let info = redis::cmd("INFO").query_async::<String>(&mut connection).await.map_err(fault)?;
         let round_trip = rounds.get(ROUND_TRIPS / 2).copied().unwrap_or_default();
         Ok(RedisFacts { round_trip, ..facts(&info) })
+    }
+}
+
+impl Redis {
+    /// A connection to the one server, to the primary that Sentinels name, or to a node of a cluster.
+    async fn inspected(&self) -> Result<MultiplexedConnection, RedisFault> {
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(CONNECT_TIMEOUT))
+            .set_response_timeout(Some(REPLY_TIMEOUT));
+        let began = Instant::now();
+        let mut failed = RedisFault::Unreachable("the Sentinels name no primary".to_owned());
+        while began.elapsed() < CONNECT_TIMEOUT {
+            for node in self.link.nodes() {
+                match node.get_multiplexed_async_connection_with_config(&config).await {
+                    Ok(connection) => return Ok(connection),
+                    Err(error) => failed = fault(error),
+                }
+            }
+            if !self.link.nodes().is_empty() {
+                break;
+            }
+            tokio::time::sleep(RETRY_INTERVAL).await;
+        }
+        Err(failed)
     }
 }
 

@@ -1,5 +1,5 @@
 //! Sliding windows in Redis: one script decides about key and address together, by the clock of Redis and in one
-//! round trip.
+//! round trip. In a cluster each window has a script.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,14 +52,44 @@ impl RedisLimiter {
     }
 }
 
+impl RedisLimiter {
+    /// Counts the request in these windows: with their limits, and the name of the request's entry.
+    async fn count(&self, windows: &[(String, u32)], entry: &str) -> Option<Vec<u64>> {
+        let mut call = self.script.prepare_invoke();
+        call.arg(u64::try_from(WINDOW.as_micros()).unwrap_or(u64::MAX)).arg(entry);
+        for (window, limit) in windows {
+            call.key(window).arg(limit);
+        }
+        self.link.with(async |connection| call.invoke_async(connection).await).await
+    }
+
+    /// Counts the request in two windows that may be on two servers of a cluster: two scripts, sent together. If one window
+    /// has no room, the entry leaves the other one, since a refused request counts in none.
+    async fn count_apart(&self, windows: &[(String, u32)], entry: &str) -> Option<Vec<u64>> {
+        let [one, other] = windows else { return self.count(windows, entry).await };
+        let (first, second) = tokio::join!(
+            self.count(std::slice::from_ref(one), entry),
+            self.count(std::slice::from_ref(other), entry)
+        );
+        let (first, second) = (first?, second?);
+        let (admits_first, admits_second) = (first.first() == Some(&1), second.first() == Some(&1));
+        if admits_first != admits_second {
+            let (window, _) = if admits_first { one } else { other };
+            self.link.send::<u64>(redis::cmd("ZREM").arg(window).arg(entry)).await;
+        }
+        let admitted = u64::from(admits_first && admits_second);
+        let counts = first.iter().skip(1).chain(second.iter().skip(1));
+        Some(std::iter::once(admitted).chain(counts.copied()).collect())
+    }
+}
+
 #[async_trait]
 impl Limiter for RedisLimiter {
     async fn admit(&self, request: Admission) -> Verdict {
-        let mut call = self.script.prepare_invoke();
-        call.arg(u64::try_from(WINDOW.as_micros()).unwrap_or(u64::MAX))
-            .arg(self.entropy.id().simple().to_string());
+        let entry = self.entropy.id().simple().to_string();
+        let mut windows = Vec::with_capacity(2);
         if let Some((key, limit)) = request.key {
-            call.key(self.link.key("ratelimit", format_args!("key:{}", key.0))).arg(limit);
+            windows.push((self.link.key("ratelimit", format_args!("key:{}", key.0)), limit));
         }
         if let Some((address, limit)) = request.address {
             let of = match request.origin {
@@ -67,9 +97,13 @@ impl Limiter for RedisLimiter {
                 Origin::Unkeyed => "ip",
                 Origin::Attempt(attempt) => attempt.as_str(),
             };
-            call.key(self.link.key("ratelimit", format_args!("{of}:{address}"))).arg(limit);
+            windows.push((self.link.key("ratelimit", format_args!("{of}:{address}")), limit));
         }
-        let reply: Option<Vec<u64>> = self.link.with(async |manager| call.invoke_async(manager).await).await;
+        let reply = if self.link.is_cluster() {
+            self.count_apart(&windows, &entry).await
+        } else {
+            self.count(&windows, &entry).await
+        };
         reply.and_then(|reply| verdict(request, &reply)).unwrap_or(Verdict::PASS)
     }
 }

@@ -1,4 +1,5 @@
-//! The connection to Redis: every command has a short deadline, and a circuit breaker opens after repeated failures.
+//! The connection to Redis: every command has a short deadline, a circuit breaker opens after repeated failures, and the primary
+//! that Sentinels name is followed.
 
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
@@ -6,22 +7,21 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{Client, Cmd, FromRedisValue, RedisResult};
-use tokio::sync::Notify;
+use redis::aio::PubSub;
+use redis::{Client, Cmd, ErrorKind, FromRedisValue, RedisResult};
+use tokio::sync::{Notify, watch};
 
 use tracing::Instrument;
 
 use crate::http::probe::{Health, Probe};
+use crate::http::redis::place::{COMMAND_TIMEOUT, CONNECT_TIMEOUT, Connection, Place, RedisError, listener};
 
-/// Time-out of one command.
-const COMMAND_TIMEOUT: Duration = Duration::from_millis(50);
 /// Failures in a row after which the breaker opens.
 const FAILURES_TO_OPEN: u32 = 3;
 /// For how long the breaker stays open; then one command decides.
 const BREAKER_OPEN_FOR: Duration = Duration::from_secs(1);
-/// Time-out of a connection attempt. It runs in the background; commands do not wait for it.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often the Sentinels are asked for the primary, and a lost connection to a cluster is opened again.
+const FOLLOW_INTERVAL: Duration = Duration::from_millis(500);
 
 /// A connection that has had this long to open, and still does not answer when the breaker opens, is replaced: it may have been
 /// cut off without a message, and would be silent for many minutes, until the system gives it up.
@@ -31,13 +31,6 @@ const REPLACEMENT_AGE: Duration = Duration::from_secs(3);
 const MAX_QUEUED_DELETES: usize = 10_000;
 /// How many of them one command deletes.
 const DELETES_PER_COMMAND: usize = 500;
-
-/// Redis cannot be used as configured.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "`REDIS_URL` cannot be used (its value is not shown); it takes redis://host:port or rediss://host:port"
-)]
-pub struct RedisError;
 
 /// Use of Redis since the start, and the state of the breaker.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -53,8 +46,10 @@ pub(crate) struct RedisState {
 }
 
 pub(crate) struct Link {
-    pub(super) client: Client,
-    connection: Mutex<Connection>,
+    place: Place,
+    current: Mutex<Current>,
+    /// Changes when there is another primary.
+    moved: watch::Sender<()>,
     prefix: String,
     failures: AtomicU32,
     answered: AtomicU64,
@@ -68,32 +63,35 @@ pub(crate) struct Link {
     queued: Notify,
 }
 
-struct Connection {
-    manager: ConnectionManager,
-    made_at: Instant,
+/// The connection that commands use; none before Sentinels or a cluster have answered.
+#[derive(Default)]
+struct Current {
+    /// Of one server.
+    client: Option<Client>,
+    connection: Option<Connection>,
+    made_at: Option<Instant>,
 }
 
-impl Connection {
-    /// A connection that opens with its first command.
-    fn new(client: &Client) -> RedisResult<Self> {
-        let config = ConnectionManagerConfig::new()
-            .set_number_of_retries(1)
-            .set_min_delay(Duration::from_millis(10))
-            .set_max_delay(Duration::from_millis(500))
-            .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_response_timeout(Some(COMMAND_TIMEOUT));
-        let manager = ConnectionManager::new_lazy_with_config(client.clone(), config)?;
-        Ok(Self { manager, made_at: Instant::now() })
+impl Current {
+    fn new(client: Option<Client>, connection: Connection) -> Self {
+        Self { client, connection: Some(connection), made_at: Some(Instant::now()) }
     }
 }
 
 impl Link {
     pub(super) fn new(url: &str, prefix: &str) -> Result<Self, RedisError> {
-        let client = Client::open(url).map_err(|_| RedisError)?;
-        let connection = Mutex::new(Connection::new(&client).map_err(|_| RedisError)?);
+        let place = Place::parse(url)?;
+        let current = match &place {
+            Place::One(client) => {
+                let connection = Connection::lazy(client).map_err(|_| RedisError::UNUSABLE)?;
+                Current::new(Some(client.clone()), connection)
+            }
+            Place::Sentinels(_) | Place::Cluster(..) => Current::default(),
+        };
         Ok(Self {
-            client,
-            connection,
+            place,
+            current: Mutex::new(current),
+            moved: watch::Sender::new(()),
             prefix: prefix.to_owned(),
             failures: AtomicU32::new(0),
             answered: AtomicU64::new(0),
@@ -104,6 +102,78 @@ impl Link {
             queued_deletes: Mutex::default(),
             queued: Notify::new(),
         })
+    }
+
+    /// Follows the primary that the Sentinels name, or opens the connection to a cluster; until it is dropped.
+    pub(super) async fn follow(&self) {
+        let mut was_known = true;
+        loop {
+            let found = match &self.place {
+                Place::One(_) => return,
+                Place::Sentinels(sentinels) => {
+                    let asked = async { sentinels.lock().await.async_get_client().await };
+                    in_time(asked).await.and_then(|client| self.follow_to(client))
+                }
+                Place::Cluster(cluster, _) => {
+                    if self.current.lock().connection.is_none() {
+                        in_time(cluster.get_async_connection()).await.map(|connection| {
+                            *self.current.lock() = Current::new(None, Connection::Cluster(connection));
+                        })
+                    } else {
+                        Ok(())
+                    }
+                }
+            };
+            // The kind only: the text may contain an address. The former primary stays in use meanwhile.
+            if let (Err(error), true) = (&found, was_known) {
+                tracing::warn!(kind = ?error.kind(), "no primary of Redis is known; asking again");
+            }
+            was_known = found.is_ok();
+            tokio::time::sleep(FOLLOW_INTERVAL).await;
+        }
+    }
+
+    /// Uses this primary from now on, unless it is the present one.
+    fn follow_to(&self, client: Client) -> RedisResult<()> {
+        let mut current = self.current.lock();
+        let address = |client: &Client| client.get_connection_info().addr().clone();
+        let before = current.client.as_ref().map(address);
+        if before.as_ref() == Some(&address(&client)) {
+            return Ok(());
+        }
+        let connection = Connection::lazy(&client)?;
+        *current = Current::new(Some(client), connection);
+        drop(current);
+        if before.is_some() {
+            tracing::warn!("Redis has another primary now");
+            // The breaker opened for the former one.
+            self.open_until.store(0, Ordering::Relaxed);
+            self.moved.send_replace(());
+        }
+        Ok(())
+    }
+
+    /// A connection for messages.
+    pub(super) async fn listener(&self) -> RedisResult<PubSub> {
+        listener(&self.nodes()).await
+    }
+
+    /// Servers that can be asked: the one, the primary as far as it is known, or those that a cluster was named by.
+    pub(super) fn nodes(&self) -> Vec<Client> {
+        match &self.place {
+            Place::Cluster(_, nodes) => nodes.clone(),
+            Place::One(_) | Place::Sentinels(_) => self.current.lock().client.iter().cloned().collect(),
+        }
+    }
+
+    /// Gets a value when there is another primary.
+    pub(super) fn moved(&self) -> watch::Receiver<()> {
+        self.moved.subscribe()
+    }
+
+    /// Whether each key has a server of its own, so that one script cannot have several.
+    pub(super) fn is_cluster(&self) -> bool {
+        self.place.is_cluster()
     }
 
     /// Use of Redis, and the state of the breaker.
@@ -190,7 +260,7 @@ impl Link {
     /// Uses the connection, unless the breaker is open; `None` if it is, or if the use failed.
     pub(super) async fn with<T>(
         &self,
-        work: impl AsyncFnOnce(&mut ConnectionManager) -> RedisResult<T>,
+        work: impl AsyncFnOnce(&mut Connection) -> RedisResult<T>,
     ) -> Option<T> {
         let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let until = self.open_until.load(Ordering::Relaxed);
@@ -208,9 +278,12 @@ impl Link {
                 return None;
             }
         }
-        let mut manager = self.connection.lock().manager.clone();
+        let Some(mut connection) = self.current.lock().connection.clone() else {
+            self.failed("no primary is known");
+            return None;
+        };
         let span = tracing::debug_span!("redis", otel.kind = "client", db.system.name = "redis");
-        let outcome = tokio::time::timeout(COMMAND_TIMEOUT, work(&mut manager)).instrument(span).await;
+        let outcome = tokio::time::timeout(COMMAND_TIMEOUT, work(&mut connection)).instrument(span).await;
         match outcome {
             Ok(Ok(value)) => {
                 self.answered.fetch_add(1, Ordering::Relaxed);
@@ -248,15 +321,26 @@ impl Link {
 
     /// The connection manager opens a connection again that was closed, not one that is silent.
     fn replace_old_connection(&self) {
-        let mut connection = self.connection.lock();
-        if connection.made_at.elapsed() < REPLACEMENT_AGE {
+        let mut current = self.current.lock();
+        if current.made_at.is_none_or(|made_at| made_at.elapsed() < REPLACEMENT_AGE) {
             return;
         }
-        match Connection::new(&self.client) {
-            Ok(new) => *connection = new,
+        let Some(client) = current.client.clone() else {
+            // Of a cluster: opened again by `follow`.
+            *current = Current::default();
+            return;
+        };
+        match Connection::lazy(&client) {
+            Ok(new) => *current = Current::new(Some(client), new),
             Err(error) => tracing::warn!(kind = ?error.kind(), "the connection to Redis cannot be replaced"),
         }
     }
+}
+
+/// The result of a connection attempt, within its time.
+async fn in_time<T>(attempt: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
+    let late = |_| redis::RedisError::from((ErrorKind::Io, "no answer in time"));
+    tokio::time::timeout(CONNECT_TIMEOUT, attempt).await.map_err(late)?
 }
 
 #[async_trait]

@@ -6,6 +6,7 @@ mod inspect;
 mod keys;
 mod limiter;
 mod link;
+mod place;
 mod sessions;
 
 use std::sync::Arc;
@@ -17,8 +18,8 @@ use memory_bank_core::limiter::Limiter;
 use memory_bank_core::store::{ChangeSink, SessionStore};
 
 pub use inspect::{RedisFacts, RedisFault};
-pub use link::RedisError;
 pub(crate) use link::RedisState;
+pub use place::RedisError;
 
 use crate::http::auth::KeyCache;
 use crate::http::invalidation::{Invalidation, Peers};
@@ -38,7 +39,7 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// Prepares a client for the Redis at `url`. It does not connect yet, so that a server starts without Redis.
+    /// Prepares a client for the Redis at `url`: one server, the primary that Sentinels name, or a cluster. It does not connect yet, so that a server starts without Redis.
     /// Every key begins with `prefix`.
     ///
     /// # Errors
@@ -50,6 +51,8 @@ impl Redis {
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, RedisError> {
         let link = Arc::new(Link::new(url, prefix)?);
+        let followed = Arc::clone(&link);
+        tokio::spawn(async move { followed.follow().await });
         let publisher = Publisher::start(Arc::clone(&link), entropy.id());
         Ok(Self { link, entropy, clock, publisher })
     }
