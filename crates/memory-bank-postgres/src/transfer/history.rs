@@ -77,13 +77,20 @@ impl Export {
         (document, versions): (Uuid, usize),
     ) -> Result<DocumentHistory, TransferError> {
         let mut history = DocumentHistory::default();
-        let (mut before, mut bytes) = (None::<i64>, 0);
-        loop {
+        let (mut before, mut bytes, mut read) = (None::<i64>, 0, 0);
+        let mut now = None;
+        // Most documents have one page, which comes with the present state in one round trip.
+        while read < versions {
             let values: [Value<'_>; 4] = [&document, &PAGE_VERSIONS, &PAGE_BYTES, &before];
-            let rows = self.transaction.run(&[Query::new(PAGE, &values)]).await?;
+            let present: [Value<'_>; 2] = [&self.caller.project.0, &document];
+            let queries = [Query::new(PAGE, &values), Query::new(NOW, &present)];
+            let wanted = if before.is_none() { &queries[..] } else { &queries[..1] };
+            let mut rows = self.transaction.run(wanted).await?;
             let page = answer(&rows, 0).iter().map(link).collect::<Result<Vec<Link>, StoreError>>()?;
+            now = now.or_else(|| (rows.len() > 1).then(|| rows.swap_remove(1)));
             let Some(oldest) = page.last() else { break };
             before = Some(oldest.version.number);
+            read += page.len();
             for one in page {
                 bytes += weight(&one);
                 if bytes <= limits::TRANSFER_HISTORY_BYTES || history.links.is_empty() {
@@ -95,11 +102,9 @@ impl Export {
             }
         }
         history.left_out = versions.saturating_sub(history.links.len());
-        if let Some(newest) = history.newest() {
-            let values: [Value<'_>; 2] = [&self.caller.project.0, &document];
-            let rows = self.transaction.run(&[Query::new(NOW, &values)]).await?;
-            let unseen = answer(&rows, 0).first().map(|row| unseen_change(newest, row)).transpose()?;
-            history.links.splice(0..0, unseen.flatten());
+        if let (Some(newest), Some(row)) = (history.newest(), now.as_ref().and_then(|rows| rows.first())) {
+            let unseen = unseen_change(newest, row)?;
+            history.links.splice(0..0, unseen);
         }
         note_unseen_renamings(&mut history.links);
         Ok(history)
