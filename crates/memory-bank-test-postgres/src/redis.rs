@@ -26,8 +26,15 @@ impl TestRedis {
     /// A Redis on this port of 127.0.0.1.
     #[must_use]
     pub fn start_on(port: u16) -> Self {
+        Self::start_with(port, &[])
+    }
+
+    /// The same with more options of `redis-server`.
+    #[must_use]
+    pub fn start_with(port: u16, options: &[&str]) -> Self {
         let process = Command::new("redis-server")
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+            .args(options)
             .current_dir(std::env::temp_dir())
             .stdin(Stdio::null())
             .stdout(Stdio::null())

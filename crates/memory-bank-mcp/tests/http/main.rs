@@ -78,6 +78,8 @@ mod recall;
 #[cfg(test)]
 mod redis;
 #[cfg(test)]
+mod redis_groups;
+#[cfg(test)]
 mod replay;
 #[cfg(test)]
 mod replica_set;

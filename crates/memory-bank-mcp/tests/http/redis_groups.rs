@@ -1,0 +1,166 @@
+//! Several Redis: a primary that Sentinels name, and a cluster. Limits, ended sessions and messages are shared by all servers, also
+//! after a primary has died.
+
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+
+use memory_bank_test_postgres::{TestDatabase, TestRedis};
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::client::{Server, call, until};
+use crate::database::{key_of, operate};
+use crate::replica_set::{is_healthy, key, replica};
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn cli(port: u16, arguments: &[&str]) -> String {
+    let output = Command::new("redis-cli").args(["-p", &port.to_string()]).args(arguments).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// A Sentinel; ends with the test.
+struct Sentinel {
+    process: Child,
+    _home: TempDir,
+}
+
+impl Sentinel {
+    /// Watches the primary at this port under the name `bank`.
+    fn start(port: u16, primary: u16) -> Self {
+        let home = TempDir::new().unwrap();
+        let file = home.path().join("sentinel.conf");
+        std::fs::write(
+            &file,
+            format!(
+                "port {port}\nbind 127.0.0.1\nsentinel monitor bank 127.0.0.1 {primary} 1\n\
+                 sentinel down-after-milliseconds bank 500\nsentinel failover-timeout bank 3000\n"
+            ),
+        )
+        .unwrap();
+        let process = Command::new("redis-server")
+            .arg(&file)
+            .arg("--sentinel")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let sentinel = Self { process, _home: home };
+        until("the Sentinel", || cli(port, &["PING"]).contains("PONG"));
+        sentinel
+    }
+}
+
+impl Drop for Sentinel {
+    fn drop(&mut self) {
+        let _ended = self.process.kill();
+        let _ended = self.process.wait();
+    }
+}
+
+fn project() -> (TestDatabase, String) {
+    let database = TestDatabase::migrated();
+    operate(&database, &["bootstrap", "--user", "alice", "--project", "atlas"]).unwrap();
+    let key = key(&database);
+    (database, key)
+}
+
+/// A key of alice's with this limit a minute.
+fn limited(database: &TestDatabase, limit: &str) -> String {
+    let arguments = ["keys", "create", "--user", "alice", "--project", "atlas", "--rate-limit", limit];
+    key_of(&operate(database, &arguments).unwrap())
+}
+
+fn list(server: &Server, key: &str) -> u16 {
+    server.send_bare("GET", "/api/v1/documents", &[("X-API-Key", key)], "").status
+}
+
+fn status(server: &Server, session: &str) -> u16 {
+    server.post(Some(session), &call(2, "list_memory_bank_files", &json!({}))).status
+}
+
+/// A session that ends at one server ends at the other one, with its stream: so messages and cached sessions are shared.
+fn ends_at_both(first: &Server, second: &Server) {
+    let session = first.initialize();
+    assert_eq!(status(second, &session), 200);
+    let mut stream = second.listen(&session, None);
+    assert_eq!(first.send("DELETE", "/mcp", &[("Mcp-Session-Id", &session)], "").status, 204);
+    stream.await_end();
+    assert_eq!(status(second, &session), 404);
+}
+
+#[test]
+fn the_primary_that_sentinels_name_is_followed() {
+    let (database, key) = project();
+    let (one, other, watched) = (free_port(), free_port(), free_port());
+    let mut primary = Some(TestRedis::start_on(one));
+    let of_primary = format!("127.0.0.1 {one}");
+    let _replica = TestRedis::start_with(other, &["--replicaof", &of_primary]);
+    until("the replica", || cli(one, &["INFO", "replication"]).contains("state=online"));
+    let _sentinel = Sentinel::start(watched, one);
+    until("the Sentinel's knowledge of the replica", || {
+        cli(watched, &["SENTINEL", "replicas", "bank"]).contains(&other.to_string())
+    });
+    // The first one of the list does not answer.
+    let url = format!("redis+sentinel://127.0.0.1:{},127.0.0.1:{watched}/bank", free_port());
+    let servers = [replica(&database.url(), &url, &key, &[]), replica(&database.url(), &url, &key, &[])];
+    until("healthy servers", || servers.iter().all(is_healthy));
+    ends_at_both(&servers[0], &servers[1]);
+    let few = limited(&database, "4");
+    let before: Vec<u16> = (0..3).map(|at| list(&servers[at % 2], &few)).collect();
+    assert_eq!(before, [200, 200, 200]);
+    // Its windows are at the replica before it dies.
+    cli(one, &["WAIT", "1", "1000"]);
+    primary.take();
+    until("another primary", || cli(watched, &["SENTINEL", "get-master-addr-by-name", "bank"]).contains(&other.to_string()));
+    until("servers that follow it", || servers.iter().all(is_healthy));
+    let after: Vec<u16> = (0..2).map(|at| list(&servers[at % 2], &few)).collect();
+    assert_eq!(after, [200, 429], "both count in the window that the replica had");
+    ends_at_both(&servers[1], &servers[0]);
+}
+
+#[test]
+fn a_cluster_shares_limits_sessions_and_messages_also_without_a_node_that_the_url_names() {
+    let (database, key) = project();
+    let homes: Vec<TempDir> = (0..3).map(|_| TempDir::new().unwrap()).collect();
+    let ports: Vec<u16> = (0..3).map(|_| free_port()).collect();
+    let _nodes: Vec<TestRedis> = homes
+        .iter()
+        .zip(&ports)
+        .map(|(home, port)| {
+            let (home, bus) = (home.path().to_str().unwrap(), free_port().to_string());
+            TestRedis::start_with(*port, &["--cluster-enabled", "yes", "--dir", home, "--cluster-port", &bus])
+        })
+        .collect();
+    let nodes: Vec<String> = ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
+    let nodes: Vec<&str> = nodes.iter().map(String::as_str).collect();
+    let create = [&["--cluster", "create"], &nodes[..], &["--cluster-yes"]].concat();
+    cli(ports[0], &create);
+    until("the cluster", || ports.iter().all(|port| cli(*port, &["CLUSTER", "INFO"]).contains("cluster_state:ok")));
+    let url = format!("redis+cluster://127.0.0.1:{},{},{}", free_port(), nodes[1], nodes[2]);
+    let limits = [("RATE_LIMIT_IP_WITH_KEY_PER_MINUTE", "20"), ("RATE_LIMIT_IP_PER_MINUTE", "20")];
+    let servers = [replica(&database.url(), &url, &key, &limits), replica(&database.url(), &url, &key, &limits)];
+    until("healthy servers", || servers.iter().all(is_healthy));
+    ends_at_both(&servers[0], &servers[1]);
+    // Every key has a window on a node of its own choice; a refused request counts in none of its two windows.
+    for limit in [2, 3, 4] {
+        let few = limited(&database, &limit.to_string());
+        let replies: Vec<u16> = (0..limit + 2).map(|at| list(&servers[at % 2], &few)).collect();
+        let (admitted, refused) = replies.split_at(limit);
+        assert!(admitted.iter().all(|status| *status == 200), "{replies:?}");
+        assert!(refused.iter().all(|status| *status == 429), "{replies:?}");
+    }
+    let windows: usize = ports
+        .iter()
+        .flat_map(|port| cli(*port, &["KEYS", "*ip-with-key*"]).lines().map(str::to_owned).collect::<Vec<_>>())
+        .filter(|line| line.contains("ratelimit"))
+        .count();
+    assert_eq!(windows, 1, "the address has one window");
+    let port = ports.iter().find(|port| cli(**port, &["KEYS", "*ip-with-key*"]).contains("ratelimit")).unwrap();
+    let window = cli(*port, &["KEYS", "*ip-with-key*"]);
+    let counted: usize = cli(*port, &["ZCARD", window.trim()]).trim().parse().unwrap();
+    // Three requests of the session, and the nine that were admitted.
+    assert!((9..=16).contains(&counted), "{counted}");
+}
