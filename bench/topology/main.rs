@@ -11,6 +11,7 @@ mod load;
 mod machine;
 mod patroni;
 mod processes;
+mod redis;
 #[path = "../http/servers.rs"]
 #[allow(dead_code, reason = "shared with another program, which calls the rest")]
 mod servers;
@@ -25,7 +26,8 @@ use tokio::task::JoinSet;
 
 use crate::clients::{Client, Mix, Shared};
 use crate::patroni::Patroni;
-use crate::servers::{Redis, Served, operate};
+use crate::redis::Group;
+use crate::servers::{Postgres, Redis, Served, operate};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -57,6 +59,10 @@ enum Topology {
         #[arg(long)]
         asynchronous: bool,
     },
+    /// A Redis with two replicas and three Sentinels: kills of the primary.
+    Sentinel,
+    /// A Redis Cluster of three primaries with a replica each: kills of a primary.
+    Cluster,
 }
 
 /// The role that serves.
@@ -91,7 +97,40 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     println!("{}", machine::described());
     match arguments.topology {
         Topology::Patroni { asynchronous } => on_patroni(arguments, &binary, home.path(), !asynchronous).await,
+        Topology::Sentinel => {
+            let group = Group::sentinels(home.path())?;
+            on_redis(arguments, &binary, home.path(), group, "A Redis with two replicas and three Sentinels").await
+        }
+        Topology::Cluster => {
+            let group = Group::cluster(home.path())?;
+            on_redis(arguments, &binary, home.path(), group, "A Redis Cluster, three primaries with a replica each").await
+        }
     }
+}
+
+async fn on_redis(
+    arguments: &Arguments,
+    binary: &Path,
+    home: &Path,
+    mut group: Group,
+    title: &str,
+) -> anyhow::Result<()> {
+    let postgres = Postgres::start(home)?;
+    let keys = prepare(binary, &postgres.url("postgres"), arguments.clients)?;
+    postgres.psql(&format!("CREATE ROLE {ROLE} LOGIN; GRANT app_server TO {ROLE}"))?;
+    let (url, redis) = (postgres.url(ROLE), group.url());
+    let variables = [("DATABASE_URL", url.as_str()), ("REDIS_URL", &redis), ("RATE_LIMIT_IP_PER_MINUTE", "0")];
+    let served = (0..SERVERS).map(|_| Served::start(binary, &variables)).collect::<anyhow::Result<Vec<_>>>()?;
+    let mut load = Load::start(&served, keys);
+    println!("### {title}, {SERVERS} servers, {} clients\n\n{HEAD}", arguments.clients);
+    load.calm("no fault").await;
+    for _ in 0..arguments.faults {
+        let primary = group.primary()?;
+        load.during("kill -9 of a primary", || group.kill(primary), || Ok(())).await?;
+        group.run(primary)?;
+        load.during("its return", || Ok(()), || group.wait_until_whole()).await?;
+    }
+    load.end(true).await
 }
 
 async fn on_patroni(
@@ -110,8 +149,10 @@ async fn on_patroni(
     let served = (0..SERVERS).map(|_| Served::start(binary, &variables)).collect::<anyhow::Result<Vec<_>>>()?;
     let mut load = Load::start(&served, keys);
     let kind = if is_synchronous { "synchronous" } else { "asynchronous" };
-    println!("### Patroni with etcd, three PostgreSQL, {kind} replication, {SERVERS} servers, {} clients\n", arguments.clients);
-    println!("{HEAD}");
+    println!(
+        "### Patroni with etcd, three PostgreSQL, {kind} replication, {SERVERS} servers, {} clients\n\n{HEAD}",
+        arguments.clients
+    );
     load.calm("no fault").await;
     for _ in 0..arguments.faults {
         load.during("switch-over", || cluster.switch_over(), || cluster.wait_until_whole()).await?;

@@ -36,6 +36,9 @@ use variables::{
 pub(crate) use variables::{VARIABLES, Variable};
 
 const MIB: u64 = 1024 * 1024;
+/// How a URL of Redis begins: one server, the primary that Sentinels name, or a cluster; with TLS or without.
+const REDIS_SCHEMES: [&str; 6] =
+    ["redis", "rediss", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster"];
 /// The default of `REDIS_URL` with a database.
 const DEFAULT_REDIS_URL: &str = "redis://redis:6379";
 /// The default address with a database.
@@ -367,7 +370,8 @@ fn redis(read: Read<'_>, has_database: bool) -> Result<Option<RedisSettings>, Co
         }
         None => return Ok(None),
     };
-    if !(url.starts_with("redis://") || url.starts_with("rediss://")) {
+    let scheme = url.split_once("://").map(|(scheme, _)| scheme);
+    if !scheme.is_some_and(|scheme| REDIS_SCHEMES.contains(&scheme)) {
         return Err(ConfigError::InvalidSecret { name, kind: url_kind(&url), takes: REDIS_URL.takes });
     }
     Ok(Some(RedisSettings { url, prefix }))

@@ -153,7 +153,7 @@ impl ConnectionString {
         Config::from_str(&pairs).map_err(|error| malformed(describe(&error)))
     }
 
-    fn set(&mut self, key: &str, value: String) {
+    pub(crate) fn set(&mut self, key: &str, value: String) {
         match self.parameters.iter_mut().find(|(known, _)| known == key) {
             Some((_, known)) => *known = value,
             None => self.parameters.push((key.to_owned(), value)),

@@ -28,10 +28,29 @@ impl Target {
                 "port 6543 is Supabase's transaction pooler: port 5432 of the same host is used instead"
             );
         }
+        follow_the_primary(&mut string, endpoints.len())?;
         let is_supabase = endpoints.iter().any(|endpoint| supabase::is_supabase(&endpoint.host));
         let policy = TlsPolicy::take(&mut string, trust, is_supabase)?;
         Ok(Self { config: string.into_config()?, endpoints, policy })
     }
+}
+
+/// Of several hosts the server takes the one that may be written to, unless the connection string says `any`; a standby alone
+/// serves nobody.
+fn follow_the_primary(string: &mut ConnectionString, hosts: usize) -> Result<(), ConnectError> {
+    let wanted = string.take("target_session_attrs");
+    let value = match wanted.as_deref() {
+        Some("read-write" | "primary") => "read-write",
+        None if hosts > 1 => "read-write",
+        None | Some("any") => return Ok(()),
+        Some(_) => {
+            return Err(ConnectError::Malformed(
+                "`target_session_attrs` names a standby, which nobody can write to; write `read-write` or leave it out".to_owned(),
+            ));
+        }
+    };
+    string.set("target_session_attrs", value.to_owned());
+    Ok(())
 }
 
 /// Refuses a connection string with `pgbouncer=true`, and removes the parameter.
@@ -56,6 +75,27 @@ mod tests {
             let Err(error) = Target::read(url, &TrustOptions::default()) else { panic!("{url}") };
             assert!(!error.to_string().contains("secret"), "{error}");
         }
+    }
+
+    #[test]
+    fn of_several_hosts_the_primary_is_taken_and_a_standby_is_refused() {
+        let attributes = |url: &str| {
+            let mut string = ConnectionString::parse(url)?;
+            let hosts = string.take_endpoints()?.len();
+            follow_the_primary(&mut string, hosts)?;
+            Ok::<_, ConnectError>(string.get("target_session_attrs").map(str::to_owned))
+        };
+        for (url, expected) in [
+            ("postgres://u@one,two/d", Some("read-write")),
+            ("postgres://u@one,two/d?target_session_attrs=primary", Some("read-write")),
+            ("postgres://u@one/d?target_session_attrs=read-write", Some("read-write")),
+            ("postgres://u@one,two/d?target_session_attrs=any", None),
+            ("postgres://u@one/d", None),
+        ] {
+            assert_eq!(attributes(url).unwrap().as_deref(), expected, "{url}");
+        }
+        let error = attributes("postgres://u:secret@one,two/d?target_session_attrs=prefer-standby").unwrap_err();
+        assert!(error.to_string().contains("read-write") && !error.to_string().contains("secret"), "{error}");
     }
 
     #[test]

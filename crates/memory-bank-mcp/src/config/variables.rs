@@ -174,7 +174,7 @@ variables! {
     Plain ROOT_CERTIFICATE "DB_SSL_ROOT_CERT" = Nothing, "the path of a PEM file with certificates",
         "Authorities to trust, beside the system's, for the database's certificate; the certificate is then verified, unless the connection string has `sslmode=disable`.";
     Secret REDIS_URL "REDIS_URL" = Depends("`redis://redis:6379`; none while a folder is served"),
-        "a URL, redis://host:port or rediss://host:port; empty = none",
+        "a URL, redis://host:port, redis+sentinel://host:port,host:port/NAME or redis+cluster://host:port,host:port, with TLS rediss in place of redis; empty = none",
         "Redis, which several servers share. Without it, or while it is unreachable, the server works with fewer functions.";
     Plain REDIS_PREFIX "REDIS_KEY_PREFIX" = Is("mbmcp"), "1 to 64 letters, digits, `-`, `_`, `.` or `:`",
         "The prefix of every key in Redis. Servers of one database share it.";

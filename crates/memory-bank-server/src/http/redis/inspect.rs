@@ -79,7 +79,10 @@ impl Redis {
         rounds.sort_unstable();
         let info = redis::cmd("INFO").query_async::<String>(&mut connection).await.map_err(fault)?;
         let round_trip = rounds.get(ROUND_TRIPS / 2).copied().unwrap_or_default();
-        Ok(RedisFacts { round_trip, ..facts(&info) })
+        let facts = facts(&info);
+        // A node of a cluster passes commands on, also if it is a replica.
+        let replica = facts.replica && !self.link.is_cluster();
+        Ok(RedisFacts { round_trip, replica, ..facts })
     }
 }
 

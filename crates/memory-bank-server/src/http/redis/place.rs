@@ -32,12 +32,13 @@ impl RedisError {
 }
 
 /// The servers of a URL.
+#[expect(clippy::large_enum_variant, reason = "a process has one or two")]
 pub(super) enum Place {
     One(Client),
     /// Sentinels, which name the primary.
     Sentinels(Box<tokio::sync::Mutex<SentinelClient>>),
     /// A cluster, and each of the nodes that the URL names.
-    Cluster(Box<ClusterClient>, Vec<Client>),
+    Cluster(ClusterClient, Vec<Client>),
 }
 
 impl Place {
@@ -152,7 +153,7 @@ impl<'t> Servers<'t> {
             .response_timeout(COMMAND_TIMEOUT)
             .build()
             .map_err(unreadable)?;
-        Ok(Place::Cluster(Box::new(client), nodes))
+        Ok(Place::Cluster(client, nodes))
     }
 }
 
