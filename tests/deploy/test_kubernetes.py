@@ -87,7 +87,7 @@ def test_only_the_servers_reach_redis():
 def test_three_servers_have_probes_and_a_grace_period():
     deployment = the("Deployment")["spec"]
     server = deployment["template"]["spec"]["containers"][0]
-    assert deployment["replicas"] == 3 > the("PodDisruptionBudget")["spec"]["minAvailable"]
+    assert deployment["replicas"] == 3 and the("PodDisruptionBudget")["spec"]["maxUnavailable"] == 1
     assert server["livenessProbe"]["httpGet"]["path"] == "/health/live"
     assert server["readinessProbe"]["httpGet"]["path"] == "/health/ready"
     assert server["lifecycle"]["preStop"]["sleep"]["seconds"] + 10 < deployment["template"]["spec"]["terminationGracePeriodSeconds"]
