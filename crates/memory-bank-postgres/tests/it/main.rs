@@ -43,6 +43,7 @@ mod row_level_security;
 mod search;
 mod search_scale;
 mod sessions;
+mod sharding;
 mod supabase;
 mod support;
 mod tls;
