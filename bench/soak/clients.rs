@@ -37,7 +37,7 @@ pub struct Counts {
     pub streams: u64,
     /// Calls without the expected reply.
     pub failed: u64,
-    /// Reads that did not show the last acknowledged write.
+    /// Acknowledged writes that a later read did not show.
     pub lost: u64,
     /// What failed first.
     pub failures: Vec<String>,
@@ -56,7 +56,7 @@ pub struct Counts {
 #[derive(Clone, Default)]
 pub struct Shared {
     counts: Arc<Mutex<Counts>>,
-    /// Reads without the last write, and failed calls, of the counts that were taken.
+    /// Lost writes and failed calls of the counts that were taken.
     former: Arc<Mutex<(u64, u64)>>,
     end: Arc<AtomicBool>,
     /// Where servers listen now.
@@ -80,7 +80,7 @@ impl Shared {
         taken
     }
 
-    /// Reads without the last acknowledged write, and calls that failed, of all counts.
+    /// Acknowledged writes that were lost, and calls that failed, of all counts.
     pub fn totals(&self) -> (u64, u64) {
         let former = *self.former.lock().unwrap_or_else(PoisonError::into_inner);
         self.counted(|counts| (former.0 + counts.lost, former.1 + counts.failed))
@@ -204,8 +204,9 @@ impl Client {
         let (number, written) = (self.number, self.written);
         // What is lost is counted once.
         (self.written, self.unanswered) = (found.unwrap_or_default(), None);
+        let missing = written.saturating_sub(found.unwrap_or_default()).max(1);
         self.shared.counted(|counts| {
-            counts.lost += 1;
+            counts.lost += missing;
             if counts.failures.len() < MOST_FAILURES {
                 counts.failures.push(format!("client {number} wrote {written} and read {found:?}"));
             }

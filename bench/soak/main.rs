@@ -154,7 +154,7 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     shared.counted(|counts| {
         println!(
             "{} calls ({:.0} a second), {} of them changes; {} sessions, {} streams; {} calls were sent again, since their server was ending.\n\n\
-             Reads without the last acknowledged write: {}. Calls that failed: {}.",
+             Acknowledged writes that were lost: {}. Calls that failed: {}.",
             counts.calls,
             counts.calls as f64 / length.as_secs_f64(),
             counts.changes,

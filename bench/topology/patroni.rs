@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use serde_json::Value;
 
 use crate::processes::{Program, as_postgres, free_ports, listens, until};
@@ -90,14 +90,32 @@ impl Patroni {
     pub fn kill(&mut self, node: usize) -> anyhow::Result<()> {
         self.nodes[node] = None;
         // The postmaster leaves the group of its parent.
-        let pid = fs::read_to_string(self.home.join(format!("node-{node}/data/postmaster.pid")))?;
-        let pid = pid.lines().next().context("postmaster.pid is empty")?.trim().to_owned();
+        let pid = self.postmaster(node)?;
         let children = output(Command::new("ps").args(["-o", "pid=", "--ppid", &pid])).unwrap_or_default();
         let mut kill = Command::new("kill");
         kill.arg("-KILL").arg(&pid).args(children.split_whitespace());
         // Children end by themselves when the postmaster is gone.
         let _sent = output(&mut kill);
         Ok(())
+    }
+
+    /// Stops a primary from sending changes to its replicas.
+    pub fn hold_back(&self, primary: usize) -> anyhow::Result<()> {
+        let children =
+            output(Command::new("ps").args(["-o", "pid=,args=", "--ppid", &self.postmaster(primary)?]))?;
+        let senders: Vec<&str> = children
+            .lines()
+            .filter(|line| line.contains("walsender"))
+            .filter_map(|line| line.split_whitespace().next())
+            .collect();
+        ensure!(!senders.is_empty(), "the primary has no replicas");
+        output(Command::new("kill").arg("-STOP").args(senders))?;
+        Ok(())
+    }
+
+    fn postmaster(&self, node: usize) -> anyhow::Result<String> {
+        let pid = fs::read_to_string(self.home.join(format!("node-{node}/data/postmaster.pid")))?;
+        Ok(pid.lines().next().context("postmaster.pid is empty")?.trim().to_owned())
     }
 
     /// Each node's role, whether it runs, and its lag in bytes.
