@@ -114,6 +114,8 @@ pub(crate) async fn prepare(database: &Database, provider: Provider) -> anyhow::
     let (missing, proof) = tokio::join!(missing_migrations(database), database.prove_isolation());
     let missing = missing?;
     if missing.is_empty() {
+        // Another process may have migrated between the two.
+        let proof = if proof.is_ok() { proof } else { database.prove_isolation().await };
         return isolates(proof);
     }
     if provider == Provider::Supabase {

@@ -144,10 +144,11 @@ where
     (client, task)
 }
 
-/// Whether the next host is tried. Not if this one answered and refused, unless it is starting or stopping.
+/// Whether the next host is tried. Not if this one answered and refused, unless it is starting, stopping or full.
 fn tries_next_host(error: &Error) -> bool {
     match error.code() {
-        Some(code) => *code == SqlState::CANNOT_CONNECT_NOW,
+        // Class 53: it has no free connection, memory or disk.
+        Some(code) => *code == SqlState::CANNOT_CONNECT_NOW || code.code().starts_with("53"),
         None => {
             !matches!(Unreachable::from(error).cause, Cause::Tls | Cause::TlsMissing | Cause::Authentication)
         }

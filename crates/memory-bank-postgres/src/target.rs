@@ -45,7 +45,7 @@ fn follow_the_primary(string: &mut ConnectionString, hosts: usize) -> Result<(),
         None | Some("any") => return Ok(()),
         Some(_) => {
             return Err(ConnectError::Malformed(
-                "`target_session_attrs` names a standby, which nobody can write to; write `read-write` or leave it out".to_owned(),
+                "`target_session_attrs` is `read-write`, `primary` or `any` here: a standby alone serves nobody".to_owned(),
             ));
         }
     };

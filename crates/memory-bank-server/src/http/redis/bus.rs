@@ -11,14 +11,16 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use memory_bank_core::caller::ProjectId;
 use memory_bank_core::document::DocumentPath;
+use memory_bank_core::identity::KeyHash;
 use memory_bank_core::store::{Change, ChangeSink};
 use redis::aio::{PubSub, PubSubSink, PubSubStream};
-use redis::{Msg, RedisError, Value};
+use redis::{Client, Msg, RedisError, Value};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use crate::http::invalidation::{Invalidation, InvalidationBus, Peers};
+use crate::http::redis::keys::cache_key;
 use crate::http::redis::link::Link;
 use crate::hub::Hub;
 
@@ -32,6 +34,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const PING_INTERVAL: Duration = Duration::from_secs(1);
 /// Time-out of the ping. Without a reply the connection is lost, even if it was not closed.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often it is asked whether a node is still part of its cluster.
+const MEMBERSHIP_INTERVAL: Duration = Duration::from_secs(2);
 /// How long an ending process tries to publish.
 const FINAL_PUBLISH_TIMEOUT: Duration = Duration::from_secs(3);
 /// How often a publication is tried.
@@ -96,8 +100,10 @@ impl Publisher {
     }
 
     /// Deletes a cached key and publishes the invalidation, for a process that ends afterwards.
-    pub(super) async fn publish_revocation(&self, cached: &str, invalidation: &Invalidation) -> bool {
+    pub(super) async fn publish_revocation(&self, hash: &KeyHash, invalidation: &Invalidation) -> bool {
         let once = async || {
+            // Its name is known once a primary is.
+            let cached = cache_key(&self.link, hash);
             let deleted = self.link.send::<i64>(redis::cmd("DEL").arg(cached)).await.is_some();
             deleted && self.publish_invalidation(invalidation.clone()).await
         };
@@ -210,7 +216,7 @@ impl Bus {
         loop {
             moved.mark_unchanged();
             match self.connect().await {
-                Ok((sink, messages)) => {
+                Ok((sink, messages, server)) => {
                     if missed {
                         tracing::info!("reconnected to the other servers");
                         invalidations.missed();
@@ -221,6 +227,7 @@ impl Bus {
                     tokio::select! {
                         () = self.listen(messages, &hub, &invalidations) => {}
                         () = until_unresponsive(sink) => {}
+                        () = self.until_outside(&server) => {}
                         _ = moved.changed() => {}
                     }
                     tracing::warn!("lost the connection to the other servers");
@@ -234,18 +241,42 @@ impl Bus {
         }
     }
 
-    async fn connect(&self) -> Result<(PubSubSink, PubSubStream), String> {
-        let connecting = async {
-            let mut listener: PubSub = self.link.listener().await?;
-            listener.psubscribe(self.link.key("news", "*")).await?;
-            listener.subscribe(self.link.key("signals", "all")).await?;
-            Ok::<_, RedisError>(listener.split())
-        };
+    /// A connection to the first server that gives one, and the server.
+    async fn connect(&self) -> Result<(PubSubSink, PubSubStream, Client), String> {
+        let nodes = self.link.nodes_with_messages().await;
+        let attempts = nodes.into_iter().map(|node| Box::pin(self.connect_to(node)));
+        let connecting = futures::future::select_ok(attempts);
+        if self.link.nodes().is_empty() {
+            return Err("no server is known".to_owned());
+        }
         match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
-            Ok(Ok(connected)) => Ok(connected),
+            Ok(Ok((connected, _))) => Ok(connected),
             // Log the kind only: the text may contain an address.
             Ok(Err(error)) => Err(format!("{:?}", error.kind())),
             Err(_) => Err("no answer in time".to_owned()),
+        }
+    }
+
+    async fn connect_to(&self, node: Client) -> Result<(PubSubSink, PubSubStream, Client), RedisError> {
+        let mut listener: PubSub = node.get_async_pubsub().await?;
+        listener.psubscribe(self.link.key("news", "*")).await?;
+        listener.subscribe(self.link.key("signals", "all")).await?;
+        let (sink, messages) = listener.split();
+        Ok((sink, messages, node))
+    }
+
+    /// Returns when the server has left its cluster, which gives it no more messages. Of one server this never is.
+    async fn until_outside(&self, server: &Client) {
+        if !self.link.is_cluster() {
+            return std::future::pending().await;
+        }
+        let address = |node: &Client| node.get_connection_info().addr().clone();
+        loop {
+            tokio::time::sleep(MEMBERSHIP_INTERVAL).await;
+            let members = self.link.nodes_with_messages().await;
+            if !members.iter().any(|node| address(node) == address(server)) {
+                return;
+            }
         }
     }
 

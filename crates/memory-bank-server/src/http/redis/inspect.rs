@@ -70,6 +70,12 @@ impl Redis {
 
     async fn check(&self) -> Result<RedisFacts, RedisFault> {
         let mut connection = self.inspected().await?;
+        if self.link.is_cluster() {
+            let info = redis::cmd("CLUSTER").arg("INFO").query_async::<String>(&mut connection).await;
+            if !info.map_err(fault)?.contains("cluster_state:ok") {
+                return Err(RedisFault::Other("it is no whole cluster (`CLUSTER INFO`)".to_owned()));
+            }
+        }
         let mut rounds = Vec::with_capacity(ROUND_TRIPS);
         for _ in 0..ROUND_TRIPS {
             let began = Instant::now();
@@ -93,12 +99,16 @@ impl Redis {
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
             .set_response_timeout(Some(REPLY_TIMEOUT));
         let began = Instant::now();
-        let mut failed = RedisFault::Unreachable("the Sentinels name no primary".to_owned());
+        let unknown = || {
+            let why = self.link.why_unknown().unwrap_or_else(|| "no answer yet".to_owned());
+            RedisFault::Unreachable(format!("the Sentinels name no primary: {why}"))
+        };
+        let mut failed = None;
         while began.elapsed() < CONNECT_TIMEOUT {
             for node in self.link.nodes() {
                 match node.get_multiplexed_async_connection_with_config(&config).await {
                     Ok(connection) => return Ok(connection),
-                    Err(error) => failed = fault(error),
+                    Err(error) => failed = Some(fault(error)),
                 }
             }
             if !self.link.nodes().is_empty() {
@@ -106,7 +116,7 @@ impl Redis {
             }
             tokio::time::sleep(RETRY_INTERVAL).await;
         }
-        Err(failed)
+        Err(failed.unwrap_or_else(unknown))
     }
 }
 

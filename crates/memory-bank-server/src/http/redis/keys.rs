@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use memory_bank_core::caller::{Caller, KeyId, ProjectId, Right, Role, UserId};
 use memory_bank_core::identity::{KeyHash, KeyIdentity};
+use redis::Script;
 use serde::{Deserialize, Serialize};
 
 use crate::http::auth::{CacheAnswer, CacheTime, CachedKey, KEY_CACHE_TTL, KeyCache};
@@ -20,8 +21,12 @@ const NEGATIVE_CACHE_TTL: Duration = Duration::from_secs(30);
 /// Shorter times are not worth a command.
 const MIN_TTL: Duration = Duration::from_secs(1);
 
+/// The clock and a value of one node.
+const TIME_AND_VALUE: &str = "return {redis.call('TIME'), redis.call('GET', KEYS[1])}";
+
 pub(super) struct RedisKeys {
     link: Arc<Link>,
+    script: Script,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -52,7 +57,20 @@ struct CachedIdentity {
 
 impl RedisKeys {
     pub(super) fn new(link: Arc<Link>) -> Self {
-        Self { link }
+        Self { link, script: Script::new(TIME_AND_VALUE) }
+    }
+
+    /// The seconds and microseconds of the server that has the key, and the value.
+    async fn time_and_value(&self, key: &str) -> Option<((i64, i64), Option<Vec<u8>>)> {
+        if self.link.is_cluster() {
+            // Two commands could go to two nodes, which have clocks of their own.
+            let mut call = self.script.prepare_invoke();
+            call.key(key);
+            return self.link.with(async |connection| call.invoke_async(connection).await).await;
+        }
+        let mut both = redis::pipe();
+        both.cmd("TIME").cmd("GET").arg(key);
+        self.link.with(async |connection| both.query_async(connection).await).await
     }
 }
 
@@ -60,10 +78,7 @@ impl RedisKeys {
 impl KeyCache for RedisKeys {
     async fn get(&self, hash: &KeyHash) -> Option<CacheAnswer> {
         let key = cache_key(&self.link, hash);
-        let mut both = redis::pipe();
-        both.cmd("TIME").cmd("GET").arg(&key);
-        let ((seconds, micros), text): ((i64, i64), Option<Vec<u8>>) =
-            self.link.with(async |manager| both.query_async(manager).await).await?;
+        let ((seconds, micros), text) = self.time_and_value(&key).await?;
         let at = CacheTime(seconds.saturating_mul(1000).saturating_add(micros / 1000));
         // A value that waits to be deleted is outdated, and a Redis that refuses writes still has it.
         let text = text.filter(|_| !self.link.is_queued_for_deletion(&key));
@@ -124,7 +139,7 @@ fn remaining_ttl(read_at: i64, is_key: bool, CacheTime(now): CacheTime) -> Optio
 
 /// The name under which an identity is cached.
 pub(super) fn cache_key(link: &Link, hash: &KeyHash) -> String {
-    link.key("apikey", hash.to_hex())
+    link.cache_key("apikey", hash.to_hex())
 }
 
 /// An identity that did not come from a key.

@@ -71,7 +71,12 @@ impl RedisLimiter {
             self.count(std::slice::from_ref(one), entry),
             self.count(std::slice::from_ref(other), entry)
         );
-        let (first, second) = (first?, second?);
+        // The window that cannot be asked refuses nobody, and keeps the other one from nothing.
+        let unknown = || vec![1, 0, u64::try_from(WINDOW.as_micros()).unwrap_or(u64::MAX)];
+        if first.is_none() && second.is_none() {
+            return None;
+        }
+        let (first, second) = (first.unwrap_or_else(unknown), second.unwrap_or_else(unknown));
         let (admits_first, admits_second) = (first.first() == Some(&1), second.first() == Some(&1));
         if admits_first != admits_second {
             let (window, _) = if admits_first { one } else { other };

@@ -7,21 +7,22 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use redis::aio::PubSub;
-use redis::{Client, Cmd, ErrorKind, FromRedisValue, RedisResult};
+use redis::{Client, Cmd, FromRedisValue, RedisResult};
 use tokio::sync::{Notify, watch};
 
 use tracing::Instrument;
 
 use crate::http::probe::{Health, Probe};
-use crate::http::redis::place::{COMMAND_TIMEOUT, CONNECT_TIMEOUT, Connection, Place, RedisError, listener};
+use crate::http::redis::place::{
+    CLUSTER_TIMEOUT, COMMAND_TIMEOUT, Connection, Membership, Place, RedisError, memberships, silent,
+};
 
 /// Failures in a row after which the breaker opens.
 const FAILURES_TO_OPEN: u32 = 3;
 /// For how long the breaker stays open; then one command decides.
 const BREAKER_OPEN_FOR: Duration = Duration::from_secs(1);
-/// How often the Sentinels are asked for the primary, and a lost connection to a cluster is opened again.
-const FOLLOW_INTERVAL: Duration = Duration::from_millis(500);
+/// How often Sentinels or nodes are asked for a fail-over, and a lost connection to a cluster is replaced.
+const FOLLOW_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A connection that has had this long to open, and still does not answer when the breaker opens, is replaced: it may have been
 /// cut off without a message, and would be silent for many minutes, until the system gives it up.
@@ -50,6 +51,10 @@ pub(crate) struct Link {
     current: Mutex<Current>,
     /// Changes when there is another primary.
     moved: watch::Sender<()>,
+    /// The number of the latest fail-over. What was cached before it may lack deletions that the former primary took with it.
+    epoch: AtomicU64,
+    /// Why no primary is known.
+    why_unknown: Mutex<Option<String>>,
     prefix: String,
     failures: AtomicU32,
     answered: AtomicU64,
@@ -70,11 +75,13 @@ struct Current {
     client: Option<Client>,
     connection: Option<Connection>,
     made_at: Option<Instant>,
+    /// Whether a connection to a cluster is to be replaced. It stays in use until then.
+    is_outdated: bool,
 }
 
 impl Current {
     fn new(client: Option<Client>, connection: Connection) -> Self {
-        Self { client, connection: Some(connection), made_at: Some(Instant::now()) }
+        Self { client, connection: Some(connection), made_at: Some(Instant::now()), is_outdated: false }
     }
 }
 
@@ -92,6 +99,8 @@ impl Link {
             place,
             current: Mutex::new(current),
             moved: watch::Sender::new(()),
+            epoch: AtomicU64::new(0),
+            why_unknown: Mutex::default(),
             prefix: prefix.to_owned(),
             failures: AtomicU32::new(0),
             answered: AtomicU64::new(0),
@@ -104,58 +113,82 @@ impl Link {
         })
     }
 
-    /// Follows the primary that the Sentinels name, or opens the connection to a cluster; until it is dropped.
+    /// Follows the primary that the Sentinels name, or the fail-overs of a cluster; until it is dropped.
     pub(super) async fn follow(&self) {
-        let mut was_known = true;
         loop {
             let found = match &self.place {
                 Place::One(_) => return,
-                Place::Sentinels(sentinels) => {
-                    let asked = async { sentinels.lock().await.async_get_client().await };
-                    in_time(asked).await.and_then(|client| self.follow_to(client))
-                }
-                Place::Cluster(cluster, _) => {
-                    if self.current.lock().connection.is_none() {
-                        in_time(cluster.get_async_connection()).await.map(|connection| {
-                            *self.current.lock() = Current::new(None, Connection::Cluster(connection));
-                        })
-                    } else {
-                        Ok(())
-                    }
-                }
+                Place::Sentinels(sentinels) => match sentinels.primary().await {
+                    Ok((primary, epoch)) => self.follow_to(primary, epoch),
+                    Err(error) => Err(error),
+                },
+                Place::Cluster(_, nodes) => self.follow_cluster(nodes).await,
             };
-            // The kind only: the text may contain an address. The former primary stays in use meanwhile.
-            if let (Err(error), true) = (&found, was_known) {
-                tracing::warn!(kind = ?error.kind(), "no primary of Redis is known; asking again");
-            }
-            was_known = found.is_ok();
+            self.note_whether_known(&found);
             tokio::time::sleep(FOLLOW_INTERVAL).await;
         }
     }
 
-    /// Uses this primary from now on, unless it is the present one.
-    fn follow_to(&self, client: Client) -> RedisResult<()> {
-        let mut current = self.current.lock();
-        let address = |client: &Client| client.get_connection_info().addr().clone();
-        let before = current.client.as_ref().map(address);
-        if before.as_ref() == Some(&address(&client)) {
-            return Ok(());
+    /// The former primary stays in use while no other one is known.
+    fn note_whether_known(&self, found: &RedisResult<()>) {
+        // The kind and the code only: the text may contain an address.
+        let why = found.as_ref().err().map(|error| match error.code() {
+            Some(code) => format!("{:?} ({code})", error.kind()),
+            None => format!("{:?}", error.kind()),
+        });
+        let before = std::mem::replace(&mut *self.why_unknown.lock(), why.clone());
+        if let (Some(why), None) = (why, before) {
+            tracing::warn!(why, "no primary of Redis is known; asking again");
         }
-        let connection = Connection::lazy(&client)?;
-        *current = Current::new(Some(client), connection);
-        drop(current);
-        if before.is_some() {
-            tracing::warn!("Redis has another primary now");
-            // The breaker opened for the former one.
-            self.open_until.store(0, Ordering::Relaxed);
-            self.moved.send_replace(());
+    }
+
+    /// Why no primary is known, if none is.
+    pub(super) fn why_unknown(&self) -> Option<String> {
+        self.why_unknown.lock().clone()
+    }
+
+    /// Uses this primary from now on, unless it is the present one.
+    fn follow_to(&self, client: Client, epoch: u64) -> RedisResult<()> {
+        let address = |client: &Client| client.get_connection_info().addr().clone();
+        let before = self.current.lock().client.as_ref().map(address);
+        if before.as_ref() != Some(&address(&client)) {
+            let connection = Connection::lazy(&client)?;
+            *self.current.lock() = Current::new(Some(client), connection);
+        }
+        self.note_epoch(epoch, before.is_some());
+        Ok(())
+    }
+
+    /// Opens the connection to a cluster, if there is none or a new one is needed, and notes fail-overs.
+    async fn follow_cluster(&self, nodes: &[Client]) -> RedisResult<()> {
+        let is_open = {
+            let current = self.current.lock();
+            current.connection.is_some() && !current.is_outdated
+        };
+        if !is_open && let Place::Cluster(cluster, _) = &self.place {
+            let opened = tokio::time::timeout(CLUSTER_TIMEOUT, cluster.get_async_connection()).await;
+            let connection = Connection::Cluster(opened.unwrap_or_else(|_| Err(silent()))?);
+            *self.current.lock() = Current::new(None, connection);
+        }
+        let members = memberships(nodes).await.into_iter().flatten().filter(|member| member.is_whole);
+        if let Some(epoch) = members.map(|member| member.epoch).max() {
+            let was_known = self.epoch.load(Ordering::Relaxed) > 0;
+            self.note_epoch(epoch, was_known);
         }
         Ok(())
     }
 
-    /// A connection for messages.
-    pub(super) async fn listener(&self) -> RedisResult<PubSub> {
-        listener(&self.nodes()).await
+    /// After a fail-over, messages and deletions of this server may be lost with the former primary.
+    fn note_epoch(&self, epoch: u64, was_known: bool) {
+        let before = self.epoch.fetch_max(epoch, Ordering::Relaxed);
+        if epoch <= before || !was_known {
+            return;
+        }
+        tracing::warn!("Redis has another primary now");
+        // The breaker opened for the former one.
+        self.open_until.store(0, Ordering::Relaxed);
+        self.moved.send_replace(());
+        self.queue_missed_notice();
     }
 
     /// Servers that can be asked: the one, the primary as far as it is known, or those that a cluster was named by.
@@ -164,6 +197,17 @@ impl Link {
             Place::Cluster(_, nodes) => nodes.clone(),
             Place::One(_) | Place::Sentinels(_) => self.current.lock().client.iter().cloned().collect(),
         }
+    }
+
+    /// Servers that have all messages: as [`Self::nodes`], but of a cluster those only that are part of it.
+    pub(super) async fn nodes_with_messages(&self) -> Vec<Client> {
+        let nodes = self.nodes();
+        if !self.is_cluster() {
+            return nodes;
+        }
+        let members = memberships(&nodes).await;
+        let is_member = |member: &RedisResult<_>| matches!(member, Ok(Membership { is_whole: true, .. }));
+        nodes.into_iter().zip(&members).filter(|(_, member)| is_member(member)).map(|(node, _)| node).collect()
     }
 
     /// Gets a value when there is another primary.
@@ -190,6 +234,15 @@ impl Link {
     /// The key `{prefix}:{namespace}:{id}`.
     pub(super) fn key(&self, namespace: &str, id: impl std::fmt::Display) -> String {
         format!("{}:{namespace}:{id}", self.prefix)
+    }
+
+    /// The key of something that is cached and that its end deletes: a deletion that a fail-over has lost is none of the entries
+    /// that are read after it.
+    pub(super) fn cache_key(&self, namespace: &str, id: impl std::fmt::Display) -> String {
+        match self.epoch.load(Ordering::Relaxed) {
+            0 => self.key(namespace, id),
+            epoch => self.key(namespace, format_args!("{epoch}:{id}")),
+        }
     }
 
     /// Sends one command.
@@ -326,8 +379,8 @@ impl Link {
             return;
         }
         let Some(client) = current.client.clone() else {
-            // Of a cluster: opened again by `follow`.
-            *current = Current::default();
+            // Of a cluster: `follow` replaces it.
+            current.is_outdated = true;
             return;
         };
         match Connection::lazy(&client) {
@@ -335,12 +388,6 @@ impl Link {
             Err(error) => tracing::warn!(kind = ?error.kind(), "the connection to Redis cannot be replaced"),
         }
     }
-}
-
-/// The result of a connection attempt, within its time.
-async fn in_time<T>(attempt: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
-    let late = |_| redis::RedisError::from((ErrorKind::Io, "no answer in time"));
-    tokio::time::timeout(CONNECT_TIMEOUT, attempt).await.map_err(late)?
 }
 
 #[async_trait]

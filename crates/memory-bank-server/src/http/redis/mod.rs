@@ -95,15 +95,13 @@ impl Redis {
     /// Makes running servers evict a key that was revoked elsewhere; false if Redis does not answer within three
     /// seconds.
     pub async fn key_revoked(&self, hash: &KeyHash, key: KeyId) -> bool {
-        let cached = keys::cache_key(&self.link, hash);
-        self.publisher.publish_revocation(&cached, &Invalidation::key_changed(hash, Some(key.0))).await
+        self.publisher.publish_revocation(hash, &Invalidation::key_changed(hash, Some(key.0))).await
     }
 
     /// Makes running servers look up a key again after it or its member was changed elsewhere; false if Redis does
     /// not answer within three seconds.
     pub async fn key_changed(&self, hash: &KeyHash) -> bool {
-        let cached = keys::cache_key(&self.link, hash);
-        self.publisher.publish_revocation(&cached, &Invalidation::key_changed(hash, None)).await
+        self.publisher.publish_revocation(hash, &Invalidation::key_changed(hash, None)).await
     }
 
     /// Notifies the subscribers of running servers to read a whole project again; false if Redis does not answer

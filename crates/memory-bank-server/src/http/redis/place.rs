@@ -2,16 +2,20 @@
 
 use std::time::Duration;
 
-use redis::aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig, PubSub};
+use futures::future::join_all;
+use redis::aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig, MultiplexedConnection};
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
-use redis::sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServerType};
-use redis::{Client, Cmd, ErrorKind, IntoConnectionInfo, Pipeline, RedisFuture, RedisResult, TlsMode, Value};
+use redis::{AsyncConnectionConfig, Client, Cmd, FromRedisValue, Pipeline, RedisFuture, RedisResult, Value};
 
 /// Time-out of one command.
 pub(super) const COMMAND_TIMEOUT: Duration = Duration::from_millis(50);
 /// Time-out of a connection attempt. It runs in the background; commands do not wait for it.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Time-out of one node or Sentinel. All are asked at once, so that a silent one delays nobody.
+pub(super) const NODE_TIMEOUT: Duration = Duration::from_millis(500);
+/// Time-out of a connection attempt to a cluster, which connects to several nodes.
+pub(super) const CLUSTER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Servers past this many are a mistake.
 const MAX_SERVERS: usize = 64;
 /// The ports of servers that are named without one.
@@ -35,10 +39,96 @@ impl RedisError {
 #[expect(clippy::large_enum_variant, reason = "a process has one or two")]
 pub(super) enum Place {
     One(Client),
-    /// Sentinels, which name the primary.
-    Sentinels(Box<tokio::sync::Mutex<SentinelClient>>),
+    Sentinels(Sentinels),
     /// A cluster, and each of the nodes that the URL names.
     Cluster(ClusterClient, Vec<Client>),
+}
+
+/// Sentinels, which name the primary.
+pub(super) struct Sentinels {
+    sentinels: Vec<Client>,
+    /// The name that they have for the primary.
+    name: String,
+    /// The URL of the primary before and after its address.
+    around: (String, String),
+}
+
+impl Sentinels {
+    /// The primary, and the number of its fail-over: what the Sentinel knows that has seen the latest one.
+    ///
+    /// # Errors
+    /// No Sentinel answers, or none knows the name. The error of the last one.
+    pub(super) async fn primary(&self) -> RedisResult<(Client, u64)> {
+        let mut command = redis::cmd("SENTINEL");
+        command.arg("MASTER").arg(&self.name);
+        let mut found: Option<(u64, String)> = None;
+        let mut failed = None;
+        for reply in ask_all::<Vec<String>>(&self.sentinels, &command).await {
+            let fields = match reply {
+                Ok(fields) => fields,
+                Err(error) => {
+                    failed = Some(error);
+                    continue;
+                }
+            };
+            let field = |name: &str| {
+                let mut pairs = fields.chunks_exact(2);
+                pairs.find_map(|pair| (pair.first()? == name).then(|| pair.get(1))?).map(String::as_str)
+            };
+            let (Some(host), Some(port)) = (field("ip"), field("port")) else { continue };
+            let epoch = field("config-epoch").and_then(|epoch| epoch.parse().ok()).unwrap_or_default();
+            if found.as_ref().is_none_or(|(known, _)| epoch > *known) {
+                let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+                found = Some((epoch, format!("{}{host}:{port}{}", self.around.0, self.around.1)));
+            }
+        }
+        let Some((epoch, url)) = found else { return Err(failed.unwrap_or_else(silent)) };
+        Ok((Client::open(url)?, epoch))
+    }
+}
+
+/// The state of a cluster as a node sees it.
+pub(super) struct Membership {
+    /// Whether the node is part of a cluster that serves.
+    pub(super) is_whole: bool,
+    /// The number of the latest fail-over that it knows.
+    pub(super) epoch: u64,
+}
+
+/// What each node says about its cluster.
+pub(super) async fn memberships(nodes: &[Client]) -> Vec<RedisResult<Membership>> {
+    let mut command = redis::cmd("CLUSTER");
+    command.arg("INFO");
+    let replies = ask_all::<String>(nodes, &command).await.into_iter();
+    let membership = |info: String| {
+        let field = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+        Membership {
+            is_whole: field("cluster_state:") == Some("ok"),
+            epoch: field("cluster_current_epoch:").and_then(|epoch| epoch.parse().ok()).unwrap_or_default(),
+        }
+    };
+    replies.map(|reply| reply.map(membership)).collect()
+}
+
+/// Asks all at once, each over a connection of its own.
+async fn ask_all<T: FromRedisValue>(nodes: &[Client], command: &Cmd) -> Vec<RedisResult<T>> {
+    join_all(nodes.iter().map(async |node| {
+        let asked = async { command.query_async(&mut connect(node).await?).await };
+        tokio::time::timeout(NODE_TIMEOUT, asked).await.unwrap_or_else(|_| Err(silent()))
+    }))
+    .await
+}
+
+async fn connect(node: &Client) -> RedisResult<MultiplexedConnection> {
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(NODE_TIMEOUT))
+        .set_response_timeout(Some(NODE_TIMEOUT));
+    node.get_multiplexed_async_connection_with_config(&config).await
+}
+
+/// The error of a server that says nothing.
+pub(super) fn silent() -> redis::RedisError {
+    (redis::ErrorKind::Io, "no answer in time").into()
 }
 
 impl Place {
@@ -99,6 +189,9 @@ impl<'t> Servers<'t> {
                 }
             }
         }
+        if !user.is_empty() && password.is_none() {
+            return Err(RedisError("it has a user for the Sentinels and no password"));
+        }
         let sentinel_login = password.map(|password| format!("{user}:{password}@")).unwrap_or_default();
         Ok(Self { login, sentinel_login, hosts, path })
     }
@@ -120,23 +213,17 @@ impl<'t> Servers<'t> {
     }
 
     fn sentinels(&self, is_encrypted: bool) -> Result<Place, RedisError> {
-        let (name, database) = self.path.split_once('/').unwrap_or((self.path, "0"));
+        let (name, database) = self.path.split_once('/').unwrap_or((self.path, ""));
         if name.is_empty() {
             return Err(RedisError("it lacks the name of the primary"));
         }
-        // The driver reads user, password and database as it reads those of one server.
-        let of_primary = format!("redis://{}primary/{database}", self.login);
-        let of_primary = of_primary.into_connection_info();
-        let of_primary = of_primary.map_err(|_| RedisError("its user, password or database cannot be read"))?;
-        let mut node = SentinelNodeConnectionInfo::default()
-            .set_redis_connection_info(of_primary.redis_settings().clone());
-        if is_encrypted {
-            node = node.set_tls_mode(TlsMode::Secure);
-        }
+        let scheme = if is_encrypted { "rediss" } else { "redis" };
+        let around = (format!("{scheme}://{}", self.login), format!("/{database}"));
+        Client::open(format!("{}primary:1{}", around.0, around.1))
+            .map_err(|_| RedisError("its user, password or database cannot be read"))?;
         let sentinels = self.urls(is_encrypted, &self.sentinel_login, SENTINEL_PORT);
-        SentinelClient::build(sentinels, name, Some(node), SentinelServerType::Master)
-            .map(|client| Place::Sentinels(Box::new(tokio::sync::Mutex::new(client))))
-            .map_err(|_| RedisError("one of its Sentinels cannot be read"))
+        let sentinels = clients(&sentinels, "one of its Sentinels cannot be read")?;
+        Ok(Place::Sentinels(Sentinels { sentinels, name: name.to_owned(), around }))
     }
 
     fn cluster(&self, is_encrypted: bool) -> Result<Place, RedisError> {
@@ -144,17 +231,21 @@ impl<'t> Servers<'t> {
             return Err(RedisError("a cluster has no name, no database of its own and no Sentinel"));
         }
         let urls = self.urls(is_encrypted, self.login, PORT);
-        let unreadable = |_| RedisError("one of its servers cannot be read");
-        let nodes = urls.iter().map(|url| Client::open(url.as_str())).collect::<RedisResult<_>>().map_err(unreadable)?;
+        let nodes = clients(&urls, "one of its servers cannot be read")?;
         // A command has no time for more than one more attempt.
         let client = ClusterClient::builder(urls)
             .retries(1)
-            .connection_timeout(CONNECT_TIMEOUT)
+            .connection_timeout(NODE_TIMEOUT)
             .response_timeout(COMMAND_TIMEOUT)
             .build()
-            .map_err(unreadable)?;
+            .map_err(|_| RedisError::UNUSABLE)?;
         Ok(Place::Cluster(client, nodes))
     }
+}
+
+fn clients(urls: &[String], unreadable: &'static str) -> Result<Vec<Client>, RedisError> {
+    let clients = urls.iter().map(|url| Client::open(url.as_str()));
+    clients.collect::<RedisResult<_>>().map_err(|_| RedisError(unreadable))
 }
 
 /// A connection to one server, or to a cluster. Cheap to clone.
@@ -205,19 +296,6 @@ impl ConnectionLike for Connection {
     }
 }
 
-/// A connection for messages to the first node that gives one: each node of a cluster has the messages of all.
-pub(super) async fn listener(nodes: &[Client]) -> RedisResult<PubSub> {
-    let mut failed = (ErrorKind::Io, "no server is known").into();
-    for node in nodes {
-        match tokio::time::timeout(CONNECT_TIMEOUT / 2, node.get_async_pubsub()).await {
-            Ok(Ok(listener)) => return Ok(listener),
-            Ok(Err(error)) => failed = error,
-            Err(_) => failed = (ErrorKind::Io, "a node does not answer").into(),
-        }
-    }
-    Err(failed)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -244,6 +322,7 @@ mod tests {
             ("redis+sentinel:///bank", "refused"),
             ("redis+sentinel://one,,two/bank", "refused"),
             ("redis+sentinel://one/bank?password=x", "refused"),
+            ("redis+sentinel://one/bank?sentinel_username=x", "refused"),
             ("redis+cluster://one/3", "refused"),
             ("redis+other://one", "refused"),
             ("http://one", "refused"),

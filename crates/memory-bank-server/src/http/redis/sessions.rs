@@ -28,7 +28,7 @@ impl RedisSessions {
     }
 
     async fn cached(&self, id: SessionId) -> Option<SessionRecord> {
-        let key = self.link.key("session", id);
+        let key = self.link.cache_key("session", id);
         let text: Vec<u8> = self.link.send::<Option<Vec<u8>>>(redis::cmd("GET").arg(&key)).await.flatten()?;
         match serde_json::from_slice::<SessionRecord>(&text) {
             Ok(record) if record.id == id => Some(record),
@@ -43,14 +43,14 @@ impl RedisSessions {
     /// Caches a record that was read. An existing one is newer, or the same.
     async fn cache(&self, record: &SessionRecord) {
         let Some((seconds, text)) = self.cache_entry(record) else { return };
-        let key = self.link.key("session", record.id);
+        let key = self.link.cache_key("session", record.id);
         self.link.send::<()>(redis::cmd("SET").arg(&key).arg(text).arg("EX").arg(seconds).arg("NX")).await;
     }
 
     /// Caches a record that was changed.
     async fn replace(&self, record: &SessionRecord) {
         let Some((seconds, text)) = self.cache_entry(record) else { return };
-        self.link.replace(self.link.key("session", record.id), text, seconds).await;
+        self.link.replace(self.link.cache_key("session", record.id), text, seconds).await;
     }
 
     /// For how many seconds to cache a record, and its text.
@@ -61,7 +61,7 @@ impl RedisSessions {
     }
 
     async fn forget(&self, id: SessionId) {
-        self.link.delete(self.link.key("session", id)).await;
+        self.link.delete(self.link.cache_key("session", id)).await;
     }
 }
 
