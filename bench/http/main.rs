@@ -197,8 +197,20 @@ impl Bench {
         };
         let (streaming, json) = (serve("false")?, serve("true")?);
         let home = home.to_owned();
-        let bench =
-            Self { connections, is_outside: false, key, keys, key_id, user, project, home, streaming, json, redis, postgres };
+        let bench = Self {
+            connections,
+            is_outside: false,
+            key,
+            keys,
+            key_id,
+            user,
+            project,
+            home,
+            streaming,
+            json,
+            redis,
+            postgres,
+        };
         bench.write_documents().await?;
         bench.write_scripts()?;
         Ok(bench)
@@ -266,11 +278,7 @@ impl Bench {
         let mut figures = self.measure(kind, length).await?;
         // The moment before the measurement counts here, too; pgbench and wrk have none.
         let is_theirs = matches!(kind, Kind::PgbenchRead | Kind::PgbenchFunction | Kind::PgbenchEdit);
-        let warm = if is_theirs || self.is_outside {
-            1.0
-        } else {
-            1.1
-        };
+        let warm = if is_theirs || self.is_outside { 1.0 } else { 1.1 };
         let requests = figures.rate * length.as_secs_f64() * warm;
         for (work, (before, after)) in figures.work.iter_mut().zip(before.into_iter().zip(worked()?)) {
             *work = after.saturating_sub(before).div_f64(requests.max(1.0));

@@ -13,7 +13,12 @@ use crate::load::Script;
 use crate::servers::output;
 
 /// Sends the requests of all scripts in turn over as many connections as there are scripts.
-pub fn run(home: &Path, address: SocketAddr, scripts: &[Script], length: Duration) -> anyhow::Result<Figures> {
+pub fn run(
+    home: &Path,
+    address: SocketAddr,
+    scripts: &[Script],
+    length: Duration,
+) -> anyhow::Result<Figures> {
     let place = home.join("requests.lua");
     std::fs::write(&place, lua(scripts))?;
     let mut wrk = Command::new("wrk");

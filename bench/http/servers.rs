@@ -153,7 +153,9 @@ impl Redis {
     /// How many keys it has.
     #[allow(dead_code, reason = "shared with programs that do not call it")]
     pub fn keys(&self) -> anyhow::Result<u64> {
-        Ok(output(Command::new("redis-cli").args(["-p", &self.port.to_string(), "DBSIZE"]))?.trim().parse()?)
+        Ok(output(Command::new("redis-cli").args(["-p", &self.port.to_string(), "DBSIZE"]))?
+            .trim()
+            .parse()?)
     }
 
     /// The processor time that it has used.

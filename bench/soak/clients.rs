@@ -114,7 +114,8 @@ impl Shared {
         self.counted(|counts| {
             counts.resent += 1;
             // Ids and addresses make no kinds of their own.
-            let kind: String = why.chars().filter(|letter| !letter.is_ascii_digit()).take(MOST_REASON).collect();
+            let kind: String =
+                why.chars().filter(|letter| !letter.is_ascii_digit()).take(MOST_REASON).collect();
             if counts.reasons.len() < MOST_FAILURES || counts.reasons.contains_key(&kind) {
                 *counts.reasons.entry(kind).or_default() += 1;
             }
@@ -158,7 +159,18 @@ pub struct Client {
 impl Client {
     pub fn new(key: String, number: usize, shared: Shared, mix: Mix, patience: Duration) -> Self {
         let random = Random::new(number as u64);
-        Self { key, number, random, shared, mix, patience, connection: None, session: None, written: 0, unanswered: None }
+        Self {
+            key,
+            number,
+            random,
+            shared,
+            mix,
+            patience,
+            connection: None,
+            session: None,
+            written: 0,
+            unanswered: None,
+        }
     }
 
     /// Works until the end, one step about every `pause`.
@@ -190,7 +202,8 @@ impl Client {
     }
 
     async fn read(&mut self) {
-        let Some(reply) = self.call("read_memory_bank_file", &json!({"filename": self.document()})).await else {
+        let Some(reply) = self.call("read_memory_bank_file", &json!({"filename": self.document()})).await
+        else {
             return;
         };
         let found = reply.split("entry ").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok());
@@ -218,7 +231,10 @@ impl Client {
         let lines = "- a line of some words, as notes have them, of which there are a few\n".repeat(28);
         let content = format!("# Notes\n\nentry {next} of a document\n\n{lines}");
         self.unanswered = Some(next);
-        if self.change("write_memory_bank_file", &json!({"filename": self.document(), "content": content})).await {
+        if self
+            .change("write_memory_bank_file", &json!({"filename": self.document(), "content": content}))
+            .await
+        {
             self.written = next;
             self.unanswered = None;
         }
@@ -226,7 +242,10 @@ impl Client {
 
     async fn make_and_delete(&mut self) {
         let name = json!(format!("made/{}-{}.md", self.number, self.random.below(1000)));
-        if self.change("write_memory_bank_file", &json!({"filename": name, "content": "# Made\n\n- one line\n"})).await {
+        if self
+            .change("write_memory_bank_file", &json!({"filename": name, "content": "# Made\n\n- one line\n"}))
+            .await
+        {
             self.change("delete_memory_bank_file", &json!({"filename": name})).await;
         }
     }
@@ -286,7 +305,10 @@ impl Client {
             })
             .await;
         let session = reply.as_deref().and_then(|reply| {
-            reply.lines().find_map(|line| line.strip_prefix("mcp-session-id: ")).map(|id| id.trim().to_owned())
+            reply
+                .lines()
+                .find_map(|line| line.strip_prefix("mcp-session-id: "))
+                .map(|id| id.trim().to_owned())
         });
         self.session = session;
         self.shared.counted(|counts| counts.sessions += u64::from(self.session.is_some()));
@@ -332,7 +354,8 @@ impl Client {
             _ => format!("document?filename={}", self.document()),
         };
         self.send("REST", "HTTP/1.1 200", |key, address| {
-            format!("GET /api/v1/{place} HTTP/1.1\r\nHost: {address}\r\nX-API-Key: {key}\r\n\r\n").into_bytes()
+            format!("GET /api/v1/{place} HTTP/1.1\r\nHost: {address}\r\nX-API-Key: {key}\r\n\r\n")
+                .into_bytes()
         })
         .await;
     }
@@ -347,7 +370,8 @@ impl Client {
     }
 
     async fn call(&mut self, tool: &str, arguments: &Value) -> Option<String> {
-        self.send(tool, "\"isError\":false", |key, address| stateless_call(address, key, tool, arguments)).await
+        self.send(tool, "\"isError\":false", |key, address| stateless_call(address, key, tool, arguments))
+            .await
     }
 
     /// Sends a request, again elsewhere if its server is gone; returns the reply if it is the expected one.
@@ -370,7 +394,8 @@ impl Client {
                     return Some(reply);
                 }
                 Ok(reply) => {
-                    let reply: String = reply.split("\r\n\r\n").nth(1).unwrap_or(&reply).chars().take(400).collect();
+                    let reply: String =
+                        reply.split("\r\n\r\n").nth(1).unwrap_or(&reply).chars().take(400).collect();
                     let may_pass = reply.contains("ry again") || reply.contains("retry");
                     if !may_pass || began.elapsed() > self.patience {
                         self.shared.failed(what, &anyhow::anyhow!("{reply}"));
@@ -406,7 +431,8 @@ impl Client {
         }
         let Some((address, connection)) = &mut self.connection else { bail!("there is no connection") };
         let sent = sent(&self.key, *address);
-        let reply = tokio::time::timeout(LONGEST, connection.ask(&sent)).await.context("no reply in time")??;
+        let reply =
+            tokio::time::timeout(LONGEST, connection.ask(&sent)).await.context("no reply in time")??;
         Ok(String::from_utf8_lossy(reply).into_owned())
     }
 }

@@ -112,7 +112,9 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     let mut clients = JoinSet::new();
     for number in 0..arguments.clients {
         let key = keys.get(number / TOGETHER).context("a key is missing")?.clone();
-        clients.spawn(Client::new(key, number, shared.clone(), Mix::Everything, PATIENCE).work(began + length, pause));
+        clients.spawn(
+            Client::new(key, number, shared.clone(), Mix::Everything, PATIENCE).work(began + length, pause),
+        );
     }
     let (mut taken, mut replaced, mut endings) = (Vec::new(), Vec::new(), Vec::new());
     let (mut next_sample, mut next_replacement) = (began, began + replace);

@@ -21,7 +21,8 @@ pub const SERIES: [(&str, &str); 9] = [
 ];
 
 /// The tables that keep what happened.
-const KEEPING: &str = "'document_versions', 'graph_versions', 'graph_changes', 'graph_history', 'audit_log', 'call_hours'";
+const KEEPING: &str =
+    "'document_versions', 'graph_versions', 'graph_changes', 'graph_history', 'audit_log', 'call_hours'";
 
 /// A moment of the run.
 pub struct Sample {
@@ -31,7 +32,12 @@ pub struct Sample {
 
 impl Sample {
     /// Reads all values; `server` is the process of the server that is not replaced.
-    pub fn take(at: Duration, server: u32, (postgres, redis): (&Postgres, &Redis), p99: Duration) -> anyhow::Result<Self> {
+    pub fn take(
+        at: Duration,
+        server: u32,
+        (postgres, redis): (&Postgres, &Redis),
+        p99: Duration,
+    ) -> anyhow::Result<Self> {
         let tables = postgres.psql(&format!(
             "SELECT coalesce(sum(pg_total_relation_size(c.oid)) FILTER (WHERE c.relname NOT IN ({KEEPING})), 0), \
              coalesce(sum(pg_total_relation_size(c.oid)) FILTER (WHERE c.relname IN ({KEEPING})), 0), \
@@ -43,7 +49,8 @@ impl Sample {
         let mut field = || anyhow::Ok(fields.next().context("PostgreSQL's reply is too short")??);
         let (flat, keeping, connections) = (field()?, field()?, field()?);
         let mebibyte = 1024.0 * 1024.0;
-        let count = |place: &str| anyhow::Ok(std::fs::read_dir(format!("/proc/{server}/{place}"))?.count() as f64);
+        let count =
+            |place: &str| anyhow::Ok(std::fs::read_dir(format!("/proc/{server}/{place}"))?.count() as f64);
         Ok(Self {
             at,
             values: [
@@ -76,8 +83,7 @@ pub fn table(samples: &[Sample]) -> String {
         "| medians | second quarter | third | last | last to second |\n|---|---:|---:|---:|---:|\n",
     );
     for (series, (name, unit)) in SERIES.iter().enumerate() {
-        let [second, third, last] =
-            [0.25, 0.5, 0.75].map(|from| middle(samples, series, from, from + 0.25));
+        let [second, third, last] = [0.25, 0.5, 0.75].map(|from| middle(samples, series, from, from + 0.25));
         let unit = if unit.is_empty() { String::new() } else { format!(", {unit}") };
         let ratio = if second > 0.0 { format!("{:.2}", last / second) } else { "–".to_owned() };
         let _ = writeln!(out, "| {name}{unit} | {second:.1} | {third:.1} | {last:.1} | {ratio} |");

@@ -96,14 +96,24 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     let home = tempfile::Builder::new().prefix("memory-bank-bench").tempdir_in(place)?;
     println!("{}", machine::described());
     match arguments.topology {
-        Topology::Patroni { asynchronous } => on_patroni(arguments, &binary, home.path(), !asynchronous).await,
+        Topology::Patroni { asynchronous } => {
+            on_patroni(arguments, &binary, home.path(), !asynchronous).await
+        }
         Topology::Sentinel => {
             let group = Group::sentinels(home.path())?;
-            on_redis(arguments, &binary, home.path(), group, "A Redis with two replicas and three Sentinels").await
+            on_redis(arguments, &binary, home.path(), group, "A Redis with two replicas and three Sentinels")
+                .await
         }
         Topology::Cluster => {
             let group = Group::cluster(home.path())?;
-            on_redis(arguments, &binary, home.path(), group, "A Redis Cluster, three primaries with a replica each").await
+            on_redis(
+                arguments,
+                &binary,
+                home.path(),
+                group,
+                "A Redis Cluster, three primaries with a replica each",
+            )
+            .await
         }
     }
 }
@@ -119,8 +129,10 @@ async fn on_redis(
     let keys = prepare(binary, &postgres.url("postgres"), arguments.clients)?;
     postgres.psql(&format!("CREATE ROLE {ROLE} LOGIN; GRANT app_server TO {ROLE}"))?;
     let (url, redis) = (postgres.url(ROLE), group.url());
-    let variables = [("DATABASE_URL", url.as_str()), ("REDIS_URL", &redis), ("RATE_LIMIT_IP_PER_MINUTE", "0")];
-    let served = (0..SERVERS).map(|_| Served::start(binary, &variables)).collect::<anyhow::Result<Vec<_>>>()?;
+    let variables =
+        [("DATABASE_URL", url.as_str()), ("REDIS_URL", &redis), ("RATE_LIMIT_IP_PER_MINUTE", "0")];
+    let served =
+        (0..SERVERS).map(|_| Served::start(binary, &variables)).collect::<anyhow::Result<Vec<_>>>()?;
     let mut load = Load::start(&served, keys);
     println!("### {title}, {SERVERS} servers, {} clients\n\n{HEAD}", arguments.clients);
     load.calm("no fault").await;
@@ -145,8 +157,10 @@ async fn on_patroni(
     let role = format!("CREATE ROLE {ROLE} LOGIN; GRANT app_server TO {ROLE}");
     cluster.psql(&role)?;
     let url = cluster.url(ROLE);
-    let variables = [("DATABASE_URL", url.as_str()), ("REDIS_URL", &redis.url()), ("RATE_LIMIT_IP_PER_MINUTE", "0")];
-    let served = (0..SERVERS).map(|_| Served::start(binary, &variables)).collect::<anyhow::Result<Vec<_>>>()?;
+    let variables =
+        [("DATABASE_URL", url.as_str()), ("REDIS_URL", &redis.url()), ("RATE_LIMIT_IP_PER_MINUTE", "0")];
+    let served =
+        (0..SERVERS).map(|_| Served::start(binary, &variables)).collect::<anyhow::Result<Vec<_>>>()?;
     let mut load = Load::start(&served, keys);
     let kind = if is_synchronous { "synchronous" } else { "asynchronous" };
     println!(
@@ -160,7 +174,8 @@ async fn on_patroni(
     for _ in 0..arguments.faults {
         let primary = cluster.primary()?;
         if is_synchronous {
-            load.during("kill -9 of the primary and its Patroni", || cluster.kill(primary), || Ok(())).await?;
+            load.during("kill -9 of the primary and its Patroni", || cluster.kill(primary), || Ok(()))
+                .await?;
         } else {
             // As behind a slow link: what the replicas have not received yet dies with the primary.
             cluster.hold_back(primary)?;
@@ -180,7 +195,8 @@ fn prepare(binary: &Path, owner: &str, clients: usize) -> anyhow::Result<Vec<Str
         .map(|number| {
             let project = format!("atlas-{number}");
             operate(binary, owner, &["bootstrap", "--user", "alice", "--project", &project])?;
-            let wide = ["keys", "create", "--user", "alice", "--project", &project, "--rate-limit", "1000000"];
+            let wide =
+                ["keys", "create", "--user", "alice", "--project", &project, "--rate-limit", "1000000"];
             let key = operate(binary, owner, &wide)?;
             Ok(key.pointer("/key").and_then(Value::as_str).context("no key was made")?.to_owned())
         })

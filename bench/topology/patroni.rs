@@ -121,7 +121,11 @@ impl Patroni {
     /// Each node's role, whether it runs, and its lag in bytes.
     fn members(&self) -> anyhow::Result<Vec<Value>> {
         let mut list = as_postgres("patronictl")?;
-        list.arg("-c").arg(self.file(0)).args(["list", "-f", "json"]).env("LC_ALL", "C.UTF-8").current_dir("/");
+        list.arg("-c")
+            .arg(self.file(0))
+            .args(["list", "-f", "json"])
+            .env("LC_ALL", "C.UTF-8")
+            .current_dir("/");
         let reply: Value = serde_json::from_str(&output(&mut list)?)?;
         Ok(reply.as_array().cloned().unwrap_or_default())
     }
@@ -130,7 +134,8 @@ impl Patroni {
     pub fn primary(&self) -> anyhow::Result<usize> {
         for member in self.members()? {
             if member["Role"] == "Leader" && member["State"] == "running" {
-                let node = member["Member"].as_str().and_then(|name| name.strip_prefix("node-")?.parse().ok());
+                let node =
+                    member["Member"].as_str().and_then(|name| name.strip_prefix("node-")?.parse().ok());
                 return node.context("a member has no number");
             }
         }
@@ -140,9 +145,12 @@ impl Patroni {
     /// Waits until there are a primary and two replicas that follow it.
     pub fn wait_until_whole(&self) -> anyhow::Result<()> {
         let is_whole = |members: &[Value]| {
-            let running = |member: &&Value| ["running", "streaming"].contains(&member["State"].as_str().unwrap_or_default());
+            let running = |member: &&Value| {
+                ["running", "streaming"].contains(&member["State"].as_str().unwrap_or_default())
+            };
             let replicas = |member: &&Value| member["Role"] != "Leader" && member["Lag in MB"] == 0;
-            members.iter().filter(running).count() == NODES && members.iter().filter(replicas).count() == NODES - 1
+            members.iter().filter(running).count() == NODES
+                && members.iter().filter(replicas).count() == NODES - 1
         };
         until("a whole cluster", READY, || self.members().is_ok_and(|members| is_whole(&members)))
     }
@@ -151,7 +159,12 @@ impl Patroni {
     pub fn switch_over(&self) -> anyhow::Result<()> {
         let primary = self.primary()?;
         let mut switch = as_postgres("patronictl")?;
-        switch.arg("-c").arg(self.file(0)).args(["switchover", "--force", "--master", &format!("node-{primary}")]);
+        switch.arg("-c").arg(self.file(0)).args([
+            "switchover",
+            "--force",
+            "--master",
+            &format!("node-{primary}"),
+        ]);
         output(switch.env("LC_ALL", "C.UTF-8").current_dir("/"))?;
         Ok(())
     }
@@ -159,7 +172,10 @@ impl Patroni {
     /// A connection string that names all nodes, and takes the primary.
     pub fn url(&self, role: &str) -> String {
         let hosts: Vec<String> = self.ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
-        format!("postgres://{role}@{}/postgres?sslmode=disable&target_session_attrs=read-write", hosts.join(","))
+        format!(
+            "postgres://{role}@{}/postgres?sslmode=disable&target_session_attrs=read-write",
+            hosts.join(",")
+        )
     }
 
     /// Runs SQL on the primary, as the superuser.

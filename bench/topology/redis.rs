@@ -80,7 +80,8 @@ impl Group {
         for (port, bus) in ports.iter().zip(buses) {
             let folder = group.home.join(format!("node-{port}"));
             fs::create_dir(&folder)?;
-            let options = ["--cluster-enabled", "yes", "--cluster-node-timeout", DEAD_AFTER, "--cluster-port"];
+            let options =
+                ["--cluster-enabled", "yes", "--cluster-node-timeout", DEAD_AFTER, "--cluster-port"];
             let mut options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
             options.extend([bus.to_string(), "--dir".to_owned(), folder.display().to_string()]);
             group.add(*port, options)?;
@@ -109,7 +110,16 @@ impl Group {
     pub fn run(&mut self, at: usize) -> anyhow::Result<()> {
         let node = self.nodes.get_mut(at).context("there is no such server")?;
         let mut server = Command::new("redis-server");
-        server.args(["--port", &node.port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
+        server.args([
+            "--port",
+            &node.port.to_string(),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+        ]);
         server.args(&node.options).current_dir(&self.home);
         node.program = Some(Program::start(server, &self.home.join(format!("{}.log", node.port)))?);
         let port = node.port;
@@ -141,7 +151,8 @@ impl Group {
             let follows = |role: &&String| role.starts_with("slave") && role.contains("connected");
             let is_ok = |node: &Node| {
                 !self.sentinels.is_empty()
-                    || cli(node.port, &["CLUSTER", "INFO"]).is_ok_and(|info| info.contains("cluster_state:ok"))
+                    || cli(node.port, &["CLUSTER", "INFO"])
+                        .is_ok_and(|info| info.contains("cluster_state:ok"))
             };
             roles.iter().filter(follows).count() == replicas && self.nodes.iter().all(is_ok)
         })

@@ -7,7 +7,8 @@ use anyhow::{Context, anyhow, bail};
 use memory_bank_core::clock::{SystemClock, SystemEntropy};
 use memory_bank_core::store::ChangeSink;
 use memory_bank_postgres::{
-    Cause, ConnectError, Database, DatabaseOptions, Deps, IsolationError, MigrateError, Pooling, SearchOptions, TrustOptions,
+    Cause, ConnectError, Database, DatabaseOptions, Deps, IsolationError, MigrateError, Pooling,
+    SearchOptions, TrustOptions,
 };
 use tokio::time::Instant;
 

@@ -198,13 +198,16 @@ impl Database {
     /// They are not, with the reason; or a query fails.
     pub async fn prove_isolation(&self) -> Result<(), IsolationError> {
         // A new session of the database reads its catalogs first: several do it at once. The first error counts.
-        let (tables, role, keys) = tokio::join!(self.prove_tables(), self.prove_role(), self.prove_keys());
-        tables.and(role).and(keys)
+        let rest = async {
+            self.prove_policies().await?;
+            self.prove_keys().await
+        };
+        let (tables, role, rest) = tokio::join!(self.prove_tables(), self.prove_role(), rest);
+        tables.and(role).and(rest)
     }
 
     /// Checks that every table exists and lets tenants see their own rows only.
     async fn prove_tables(&self) -> Result<(), IsolationError> {
-        let names: Vec<&str> = TENANT_TABLES.to_vec();
         let all: Vec<&str> = [TENANT_TABLES.as_slice(), SERVER_TABLES.as_slice()].concat();
         let tables = self.call(Query::new(TABLES, &[&all])).await.map_err(StoreError::from)?;
         for row in &tables {
@@ -232,7 +235,12 @@ impl Database {
                 "table `{name}` can be reached by the server's own role; run migrations/002_policies.sql again"
             )));
         }
-        self.prove_partitions().await?;
+        self.prove_partitions().await
+    }
+
+    /// Checks that every policy asks for the caller's role in the project.
+    async fn prove_policies(&self) -> Result<(), IsolationError> {
+        let names: Vec<&str> = TENANT_TABLES.to_vec();
         let open = self.call(Query::new(OPEN_POLICIES, &[&names])).await.map_err(StoreError::from)?;
         if let Some(row) = open.first() {
             let (policy, table): (String, String) = (column(row, 0)?, column(row, 1)?);

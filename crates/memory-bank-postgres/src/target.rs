@@ -94,7 +94,8 @@ mod tests {
         ] {
             assert_eq!(attributes(url).unwrap().as_deref(), expected, "{url}");
         }
-        let error = attributes("postgres://u:secret@one,two/d?target_session_attrs=prefer-standby").unwrap_err();
+        let error =
+            attributes("postgres://u:secret@one,two/d?target_session_attrs=prefer-standby").unwrap_err();
         assert!(error.to_string().contains("read-write") && !error.to_string().contains("secret"), "{error}");
     }
 

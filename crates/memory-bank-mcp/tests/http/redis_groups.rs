@@ -139,12 +139,17 @@ fn the_primary_that_sentinels_name_is_followed() {
     assert_eq!(servers[0].send("DELETE", "/mcp", &[("Mcp-Session-Id", &ended)], "").status, 204);
     primary.take();
     signal(follower.process(), "-CONT");
-    until("another primary", || cli(watched, &["SENTINEL", "get-master-addr-by-name", "bank"]).contains(&other.to_string()));
+    until("another primary", || {
+        cli(watched, &["SENTINEL", "get-master-addr-by-name", "bank"]).contains(&other.to_string())
+    });
     until("servers that follow it", || servers.iter().all(is_healthy));
     let after: Vec<u16> = (0..2).map(|at| list(&servers[at % 2], &few)).collect();
     assert_eq!(after, [200, 429], "both count in the window that the replica had");
     // The replica has the ended session still; nobody reads it there.
-    assert!(cli(other, &["KEYS", "*session*"]).contains(&ended), "the session that ended is not at the new primary");
+    assert!(
+        cli(other, &["KEYS", "*session*"]).contains(&ended),
+        "the session that ended is not at the new primary"
+    );
     until("the end of the session at both", || servers.iter().all(|server| status(server, &ended) == 404));
     ends_at_both(&servers[1], &servers[0]);
 }
@@ -166,7 +171,9 @@ fn a_cluster_shares_limits_sessions_and_messages_also_without_a_node_that_the_ur
     let nodes: Vec<&str> = nodes.iter().map(String::as_str).collect();
     let create = [&["--cluster", "create"], &nodes[..], &["--cluster-yes"]].concat();
     cli(ports[0], &create);
-    until("the cluster", || ports.iter().all(|port| cli(*port, &["CLUSTER", "INFO"]).contains("cluster_state:ok")));
+    until("the cluster", || {
+        ports.iter().all(|port| cli(*port, &["CLUSTER", "INFO"]).contains("cluster_state:ok"))
+    });
     // Of the nodes that the URL names, one hangs and one is gone.
     let silent = Silent::start();
     let url = format!(
@@ -177,7 +184,8 @@ fn a_cluster_shares_limits_sessions_and_messages_also_without_a_node_that_the_ur
         nodes[2]
     );
     let limits = [("RATE_LIMIT_IP_WITH_KEY_PER_MINUTE", "100"), ("RATE_LIMIT_IP_PER_MINUTE", "100")];
-    let servers = [replica(&database.url(), &url, &key, &limits), replica(&database.url(), &url, &key, &limits)];
+    let servers =
+        [replica(&database.url(), &url, &key, &limits), replica(&database.url(), &url, &key, &limits)];
     until("healthy servers", || servers.iter().all(is_healthy));
     ends_at_both(&servers[0], &servers[1]);
     let counted = || -> usize {

@@ -43,7 +43,9 @@ fn every_foreign_key_stays_in_its_project_or_leads_to_a_table_that_every_node_ha
     );
     assert_eq!(database.psql(&beyond), "");
     // The check finds a key that leaves its project.
-    database.psql("CREATE TABLE app.stray (document_id uuid, project uuid, path text, \
-        FOREIGN KEY (project, path) REFERENCES public.documents (project_id, path))");
+    database.psql(
+        "CREATE TABLE app.stray (document_id uuid, project uuid, path text, \
+        FOREIGN KEY (project, path) REFERENCES public.documents (project_id, path))",
+    );
     assert_eq!(database.psql(&beyond), "app.stray stray_project_path_fkey");
 }

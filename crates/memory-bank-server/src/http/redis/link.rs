@@ -207,7 +207,12 @@ impl Link {
         }
         let members = memberships(&nodes).await;
         let is_member = |member: &RedisResult<_>| matches!(member, Ok(Membership { is_whole: true, .. }));
-        nodes.into_iter().zip(&members).filter(|(_, member)| is_member(member)).map(|(node, _)| node).collect()
+        nodes
+            .into_iter()
+            .zip(&members)
+            .filter(|(_, member)| is_member(member))
+            .map(|(node, _)| node)
+            .collect()
     }
 
     /// Gets a value when there is another primary.

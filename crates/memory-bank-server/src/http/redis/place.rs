@@ -199,7 +199,8 @@ impl<'t> Servers<'t> {
     /// The URL of each server.
     fn urls(&self, is_encrypted: bool, login: &str, port: u16) -> Vec<String> {
         let scheme = if is_encrypted { "rediss" } else { "redis" };
-        let has_port = |host: &str| host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+        let has_port =
+            |host: &str| host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
         self.hosts
             .iter()
             .map(|host| {
@@ -333,7 +334,8 @@ mod tests {
 
     #[test]
     fn no_error_shows_a_part_of_the_url() {
-        for url in ["redis+sentinel://u:secret@one", "redis+cluster://u:secret@one/secret", "secret://secret"] {
+        for url in ["redis+sentinel://u:secret@one", "redis+cluster://u:secret@one/secret", "secret://secret"]
+        {
             let Err(error) = Place::parse(url) else { panic!("{url} was taken") };
             assert!(!error.to_string().contains("secret"), "{error}");
         }
