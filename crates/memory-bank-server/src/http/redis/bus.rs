@@ -244,11 +244,11 @@ impl Bus {
     /// A connection to the first server that gives one, and the server.
     async fn connect(&self) -> Result<(PubSubSink, PubSubStream, Client), String> {
         let nodes = self.link.nodes_with_messages().await;
-        let attempts = nodes.into_iter().map(|node| Box::pin(self.connect_to(node)));
-        let connecting = futures::future::select_ok(attempts);
-        if self.link.nodes().is_empty() {
+        if nodes.is_empty() {
             return Err("no server is known".to_owned());
         }
+        let attempts = nodes.into_iter().map(|node| Box::pin(self.connect_to(node)));
+        let connecting = futures::future::select_ok(attempts);
         match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
             Ok(Ok((connected, _))) => Ok(connected),
             // Log the kind only: the text may contain an address.

@@ -151,37 +151,44 @@ impl Link {
     fn follow_to(&self, client: Client, epoch: u64) -> RedisResult<()> {
         let address = |client: &Client| client.get_connection_info().addr().clone();
         let before = self.current.lock().client.as_ref().map(address);
-        if before.as_ref() != Some(&address(&client)) {
+        let is_new = before.as_ref() != Some(&address(&client));
+        // Nothing is cached before the fail-over is known: other servers could not delete it.
+        self.note_epoch(epoch, before.is_some());
+        if is_new {
             let connection = Connection::lazy(&client)?;
             *self.current.lock() = Current::new(Some(client), connection);
+            self.announce_move(before.is_some());
         }
-        self.note_epoch(epoch, before.is_some());
         Ok(())
     }
 
-    /// Opens the connection to a cluster, if there is none or a new one is needed, and notes fail-overs.
+    /// Notes fail-overs of a cluster, and opens the connection to it, if there is none or a new one is needed.
     async fn follow_cluster(&self, nodes: &[Client]) -> RedisResult<()> {
-        let is_open = {
+        let members = memberships(nodes).await.into_iter().flatten().filter(|member| member.is_whole);
+        let Some(epoch) = members.map(|member| member.epoch).max() else { return Err(silent()) };
+        let (is_known, is_open) = {
             let current = self.current.lock();
-            current.connection.is_some() && !current.is_outdated
+            (current.connection.is_some(), current.connection.is_some() && !current.is_outdated)
         };
+        self.note_epoch(epoch, is_known);
         if !is_open && let Place::Cluster(cluster, _) = &self.place {
             let opened = tokio::time::timeout(CLUSTER_TIMEOUT, cluster.get_async_connection()).await;
             let connection = Connection::Cluster(opened.unwrap_or_else(|_| Err(silent()))?);
             *self.current.lock() = Current::new(None, connection);
-        }
-        let members = memberships(nodes).await.into_iter().flatten().filter(|member| member.is_whole);
-        if let Some(epoch) = members.map(|member| member.epoch).max() {
-            let was_known = self.epoch.load(Ordering::Relaxed) > 0;
-            self.note_epoch(epoch, was_known);
         }
         Ok(())
     }
 
     /// After a fail-over, messages and deletions of this server may be lost with the former primary.
     fn note_epoch(&self, epoch: u64, was_known: bool) {
-        let before = self.epoch.fetch_max(epoch, Ordering::Relaxed);
-        if epoch <= before || !was_known {
+        if self.epoch.fetch_max(epoch, Ordering::Relaxed) < epoch {
+            self.announce_move(was_known);
+        }
+    }
+
+    /// Makes this server listen at the new primary, and all servers read again what they may have missed.
+    fn announce_move(&self, was_known: bool) {
+        if !was_known {
             return;
         }
         tracing::warn!("Redis has another primary now");
