@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { readdir } from "node:fs/promises";
-import { basename, join, sep } from "node:path";
+import { glob } from "node:fs/promises";
+import { join, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { emptyFolder, read } from "./project.mjs";
@@ -21,8 +21,7 @@ export async function checked(t, { url, key, version, chosen }) {
     (failure) => failure,
   );
   const scenarios = new Map();
-  const files = await readdir(output, { recursive: true });
-  for (const file of files.filter((one) => basename(one) === "checks.json")) {
+  for await (const file of glob("**/checks.json", { cwd: output })) {
     const [, scenario] = file.split(sep).at(-2).match(/^server-(.+)-\d{4}-\d\d-\d\dT[\d-]+Z$/);
     scenarios.set(scenario, JSON.parse(await read(join(output, file))));
   }
