@@ -43,7 +43,7 @@ pub struct Counts {
     pub failures: Vec<String>,
     /// Why calls were sent again, and how often.
     pub reasons: BTreeMap<String, u64>,
-    /// The longest time between two acknowledged changes, whoever made them, and the last of them.
+    /// The longest time between two acknowledged changes of any clients.
     pub longest_gap: Duration,
     last_change: Option<Instant>,
     /// The longest time that a call took, with all times that it was sent.
@@ -193,7 +193,7 @@ impl Client {
             let percent = 50 + self.random.below(100);
             tokio::time::sleep(pause.mul_f64(percent as f64 / 100.0)).await;
         }
-        // What was acknowledged is there.
+        // Its last acknowledged write must exist.
         self.read().await;
     }
 
@@ -215,7 +215,7 @@ impl Client {
             return;
         }
         let (number, written) = (self.number, self.written);
-        // What is lost is counted once.
+        // Each lost write counts once.
         (self.written, self.unanswered) = (found.unwrap_or_default(), None);
         let missing = written.saturating_sub(found.unwrap_or_default()).max(1);
         self.shared.counted(|counts| {
@@ -331,7 +331,7 @@ impl Client {
         });
     }
 
-    /// What is refused leaves nothing behind.
+    /// Sends a request with a wrong key.
     async fn be_refused(&mut self) {
         let Ok(address) = self.shared.address(&mut self.random) else { return };
         let Ok(mut connection) = Connection::open(address).await else { return };

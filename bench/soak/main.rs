@@ -29,7 +29,7 @@ use crate::servers::{Postgres, Redis, Served, operate};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Runs a mixed load with rolling restarts, and prints what has grown and what was lost, in Markdown.
+/// Runs a mixed load with rolling restarts, and prints growth and losses, in Markdown.
 #[derive(Parser)]
 struct Arguments {
     /// For how many minutes.

@@ -1,4 +1,4 @@
-//! What is sampled while the load runs, and the table of it.
+//! The samples of a run, and their table.
 
 use std::fmt::Write as _;
 use std::time::Duration;

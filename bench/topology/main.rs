@@ -1,5 +1,5 @@
-//! Brings up a topology of several databases or several Redis, loads two servers on it, breaks it, and prints what was
-//! acknowledged, lost and late. Everything runs only for the measurement.
+//! Brings up a topology of several databases or several Redis, loads two servers on it, breaks it, and counts
+//! acknowledged, lost and late writes. Everything runs only for the measurement.
 
 #[path = "../soak/clients.rs"]
 #[allow(dead_code, reason = "shared with another program, which calls the rest")]
@@ -32,7 +32,7 @@ use crate::servers::{Postgres, Redis, Served, operate};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Loads and breaks a topology; prints what was acknowledged, lost and late, in Markdown.
+/// Loads and breaks a topology; prints acknowledged, lost and late writes, in Markdown.
 #[derive(Parser)]
 struct Arguments {
     #[command(subcommand)]

@@ -183,7 +183,7 @@ fn a_cluster_shares_limits_sessions_and_messages_also_without_a_node_that_the_ur
         nodes[1],
         nodes[2]
     );
-    let limits = [("RATE_LIMIT_IP_WITH_KEY_PER_MINUTE", "100"), ("RATE_LIMIT_IP_PER_MINUTE", "100")];
+    let limits = [("RATE_LIMIT_IP_WITH_KEY_PER_MINUTE", "1000"), ("RATE_LIMIT_IP_PER_MINUTE", "1000")];
     let servers =
         [replica(&database.url(), &url, &key, &limits), replica(&database.url(), &url, &key, &limits)];
     until("healthy servers", || servers.iter().all(is_healthy));
@@ -196,15 +196,17 @@ fn a_cluster_shares_limits_sessions_and_messages_also_without_a_node_that_the_ur
         };
         ports.iter().map(of).sum()
     };
-    let before = counted();
-    assert!(before > 0, "the address has a window");
-    // Every key has a window on some node; a refused request counts in neither of its two windows.
-    for limit in [2, 3, 4] {
-        let few = limited(&database, &limit.to_string());
-        let replies: Vec<u16> = (0..limit + 2).map(|at| list(&servers[at % 2], &few)).collect();
-        let (admitted, refused) = replies.split_at(limit);
-        assert!(admitted.iter().all(|status| *status == 200), "{replies:?}");
-        assert!(refused.iter().all(|status| *status == 429), "{replies:?}");
-    }
-    assert_eq!(counted() - before, 9);
+    assert!(counted() > 0, "the address has a window");
+    // Every key has a window on some node; a refused request counts in neither of its two windows. A node that takes longer than
+    // 50 ms counts nothing, so that a busy machine may need another round; a rule that does not hold fails each of them.
+    until("a round in which each admitted request counts once, and no other", || {
+        let before = counted();
+        let holds = [2, 3, 4].into_iter().all(|limit| {
+            let few = limited(&database, &limit.to_string());
+            let replies: Vec<u16> = (0..limit + 2).map(|at| list(&servers[at % 2], &few)).collect();
+            let (admitted, refused) = replies.split_at(limit);
+            admitted.iter().all(|status| *status == 200) && refused.iter().all(|status| *status == 429)
+        });
+        holds && counted() - before == 9
+    });
 }
