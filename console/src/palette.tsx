@@ -1,7 +1,8 @@
 // The command palette: every page, document and command, by keyboard.
 
-import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import * as api from "./api";
+import { useLoaded } from "./parts";
 import { go, links } from "./router";
 import { texts } from "./texts";
 
@@ -28,19 +29,12 @@ export function Palette({ commands, onClose }: { commands: Command[]; onClose: (
   const dialog = useRef<HTMLDialogElement>(null);
   const [text, setText] = useState("");
   const [at, setAt] = useState(0);
-  const [names, setNames] = useState<string[]>([]);
+  // Pages and commands are offered without the documents, whose page shows the error.
+  const [documents] = useLoaded(api.documents, []);
+  const names = useMemo(() => (documents.state === "done" ? documents.value.map((document) => document.name) : []), [documents]);
 
   // The element is in the page, and no frame is needed for it to open.
   useLayoutEffect(() => dialog.current?.showModal(), []);
-  useEffect(() => {
-    const control = new AbortController();
-    api.documents(control.signal).then(
-      (documents) => setNames(documents.map((document) => document.name)),
-      // Pages and commands are offered without the documents, whose page shows the error.
-      () => setNames([]),
-    );
-    return () => control.abort();
-  }, []);
 
   const shown = useMemo(() => {
     const words = text.toLowerCase().split(/\s+/).filter((word) => word !== "");

@@ -5,9 +5,6 @@ import { ApiError } from "./api";
 import { heldFor, isPassing, lost, MOST_TIME, onBack, onHeld, onHope, waitBefore } from "./connection";
 import { texts } from "./texts";
 
-/** What the server still refuses after requests have waited is asked for again after that, in milliseconds. */
-const REFUSED = 60_000;
-
 /** Makes an attempt again after an error that may pass: when the server can be reached again, after longer and longer waits if it fails
  * again; and after the time that the server asks for. */
 export function useRetry(error: ApiError | undefined, attempt: () => void): void {
@@ -27,7 +24,8 @@ export function useRetry(error: ApiError | undefined, attempt: () => void): void
       latest.current();
     };
     const isOver = Date.now() - state.since > MOST_TIME;
-    if (isHeld && !isOver) timer = setTimeout(run, REFUSED);
+    // A request waits for the time that the server asks for; what it refuses all the same is asked for less and less often.
+    if (isHeld && !isOver) timer = setTimeout(run, waitBefore(state.attempts));
     // The first attempt is made at once.
     const end = onHope(() => {
       clearTimeout(timer);

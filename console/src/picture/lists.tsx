@@ -2,6 +2,8 @@
 
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import * as api from "../api";
+import { pause } from "../connection";
+import { Trouble, useLoaded } from "../parts";
 import { links } from "../router";
 import { texts } from "../texts";
 import { lookOf } from "./look";
@@ -37,27 +39,19 @@ interface ListProps {
   hidden: ReadonlySet<string>;
 }
 
+async function entitiesWith(text: string, signal: AbortSignal): Promise<api.FoundEntity[]> {
+  await pause(PAUSE, signal);
+  signal.throwIfAborted();
+  return (await api.searchGraph(text, { limit: 10 }, signal)).entities;
+}
+
 /** The nodes, those with the most relations first, and a search; it also finds entities within clusters. */
 export function NodeList({ found, graph, onChoose, onCluster, hidden }: ListProps) {
   const [text, setText] = useState("");
-  const [within, setWithin] = useState<api.FoundEntity[]>([]);
   const wanted = text.trim().toLowerCase();
-  useEffect(() => {
-    setWithin([]);
-    if (!found.isClustered || wanted === "") return undefined;
-    const control = new AbortController();
-    const timer = setTimeout(() => {
-      api.searchGraph(text.trim(), { limit: 10 }, control.signal).then(
-        (page) => setWithin(page.entities),
-        // The list of clusters stays.
-        () => setWithin([]),
-      );
-    }, PAUSE);
-    return () => {
-      clearTimeout(timer);
-      control.abort();
-    };
-  }, [wanted, found.isClustered]);
+  const isSearch = found.isClustered && wanted !== "";
+  const [searched, retry] = useLoaded((signal) => (isSearch ? entitiesWith(wanted, signal) : Promise.resolve([])), [isSearch, wanted]);
+  const within = searched.state === "done" ? searched.value : [];
   const shown = found.nodes.ids.map((id, at) => [id, found.nodes.names[at] ?? ""] as const).filter(([id]) => !hidden.has(typeOf(graph, id)));
   const ofHiddenTypes = found.nodes.ids.length - shown.length;
   const fitting = shown.flatMap(([id, name]) => (name.toLowerCase().includes(wanted) ? [id] : []));
@@ -65,6 +59,7 @@ export function NodeList({ found, graph, onChoose, onCluster, hidden }: ListProp
     <section class="card" aria-label={found.isClustered ? t.clusters : texts.graph.entities}>
       <label for="picture-search">{found.isClustered ? t.findInClusters : t.find}</label>
       <input id="picture-search" type="search" value={text} autocomplete="off" onInput={(event) => setText(event.currentTarget.value)} />
+      {isSearch && searched.state === "failed" && <Trouble error={searched.error} retry={retry} ofPage />}
       {within.length > 0 && (
         <ul class="nodes">
           {within.map((entity) => (

@@ -213,6 +213,20 @@ test("a page whose requests the server refuses as too many waits, says so quietl
   assert.ok(refused() <= 4, `${refused()} requests were refused`);
 });
 
+test("a read that finds no memory for its reply several times is made again soon", { skip }, async (t) => {
+  const page = await open(t, browser, server.origin);
+  await signIn(page, server.origin, alice.key);
+  await page.getByRole("heading", { name: "Who was active" }).waitFor();
+  await settled(page);
+  const detail = "replies of this key or token that are being made or were not read yet take all the memory it may have; read them, and try again in 1 s";
+  const body = JSON.stringify({ title: "Too Many Requests", status: 429, detail });
+  // One more than a read is sent before its page shows the refusal.
+  await page.route(/\/api\/v1\/documents/, (route) => route.fulfill({ status: 429, headers: { "Retry-After": "1", "Content-Type": "application/problem+json" }, body }), { times: 4 });
+  await page.goto(`${server.origin}/app/documents`);
+  await trouble(page).waitFor();
+  await page.getByRole("link", { name: "plan.md" }).waitFor({ timeout: 20_000 });
+});
+
 test("a change that the server refuses as one of too many requests is not sent again by itself", { skip }, async (t) => {
   const page = await open(t, browser, server.origin);
   await plainField(page);
