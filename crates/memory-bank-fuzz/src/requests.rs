@@ -11,7 +11,7 @@ use memory_bank_core::clock::{Clock, Entropy, SystemClock, SystemEntropy};
 use memory_bank_core::identity::{Administration, Environment, NewKey, NewProject, NewUser, PlainKey};
 use memory_bank_core::limiter::MemoryLimiter;
 use memory_bank_core::store::NoSink;
-use memory_bank_postgres::{Database, DatabaseOptions, Deps, PostgresWorkspace, TrustOptions};
+use memory_bank_postgres::{Database, DatabaseOptions, Deps, PostgresWorkspace};
 use memory_bank_server::http::{Absent, HttpConfig, Parts, Server};
 use memory_bank_server::hub::Hub;
 use memory_bank_server::mcp::ToolOptions;
@@ -136,6 +136,8 @@ fn exchange(address: SocketAddr, request: &Request) -> Vec<u8> {
             Ok(read) => reply.extend_from_slice(piece.get(..read).unwrap_or_default()),
             Err(error) if remaining == Remaining::Stream && is_timeout(error.kind()) => return reply,
             Err(error) if error.kind() == ErrorKind::ConnectionReset => return reply,
+            // A signal of the process, such as the clock of the fuzzer.
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => panic!("no reply: {error}"),
         }
     }
@@ -215,7 +217,7 @@ fn plant(address: SocketAddr, key: &str, text: &str) {
 
 fn open(url: &str, connections: usize) -> Database {
     let options =
-        DatabaseOptions { url: url.to_owned(), max_connections: connections, trust: TrustOptions::default() };
+        DatabaseOptions { url: url.to_owned(), max_connections: connections, ..DatabaseOptions::default() };
     let deps =
         Deps { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy), sink: Arc::new(NoSink) };
     Database::new(&options, deps).expect("a connection string")

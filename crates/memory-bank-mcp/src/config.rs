@@ -17,6 +17,7 @@ use std::time::Duration;
 use etcetera::BaseStrategy as _;
 use memory_bank_core::search::IndexBudget;
 use memory_bank_folder::StateFolder;
+use memory_bank_postgres::PoolerMode;
 use memory_bank_server::http::HttpConfig;
 use memory_bank_server::mcp::{ToolOptions, Toolset};
 use tracing_subscriber::filter::Targets;
@@ -28,8 +29,8 @@ use variables::{
     ADDRESS_CONNECTIONS, ADDRESS_LIMIT, ALL_REPLY_BYTES, ALLOWED_HOSTS, ALLOWED_ORIGINS, AUDIT_RETENTION,
     CLIENT_DOCUMENTS, CONNECTIONS, DATABASE_URL, DRAIN_DELAY, EMBEDDINGS, EMBEDDINGS_KEY, EMBEDDINGS_MODEL,
     HISTORY_RETENTION, HOST, INDEX_MEMORY, INDEX_MEMORY_PER_PROJECT, JSON_RESPONSE, KEEP_ALIVE,
-    KEY_REPLY_BYTES, KEYED_ADDRESS_LIMIT, LOG, METRICS, OTLP_ENDPOINT, PORT, PROJECT_EVENTS, PROVIDER,
-    PROXY_HOPS, PUBLIC_URL, QUOTA, READ_ONLY, REDIS_PREFIX, REDIS_URL, REPLY_BYTES, RETENTION,
+    KEY_REPLY_BYTES, KEYED_ADDRESS_LIMIT, LOG, METRICS, OTLP_ENDPOINT, POOLER, PORT, PROJECT_EVENTS,
+    PROVIDER, PROXY_HOPS, PUBLIC_URL, QUOTA, READ_ONLY, REDIS_PREFIX, REDIS_URL, REPLY_BYTES, RETENTION,
     ROOT_CERTIFICATE, SERVER_DATABASE_URL, SESSION_EVENTS, SESSIONS, SESSIONS_OF_KEY, STATE_DIR, STREAMS,
     SUPABASE_URL, TOOLS, TRANSPORT,
 };
@@ -72,6 +73,8 @@ pub(crate) struct DatabaseSettings {
     pub(crate) default_quota: u64,
     /// How many days versions of documents are stored; 0 = no history.
     pub(crate) history_days: u32,
+    /// Whether the connections lead through a transaction pooler.
+    pub(crate) pooler: PoolerMode,
     /// Authorities to trust beside the system's.
     pub(crate) root_certificate: Option<PathBuf>,
     /// The variable that contains the connection string.
@@ -80,11 +83,12 @@ pub(crate) struct DatabaseSettings {
 
 impl fmt::Debug for DatabaseSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { provider, connections, default_quota, root_certificate, .. } = self;
+        let Self { provider, connections, default_quota, pooler, root_certificate, .. } = self;
         f.debug_struct("DatabaseSettings")
             .field("provider", provider)
             .field("connections", connections)
             .field("default_quota", default_quota)
+            .field("pooler", pooler)
             .field("root_certificate", root_certificate)
             .finish_non_exhaustive()
     }
@@ -316,6 +320,11 @@ fn database(read: Read<'_>) -> Result<Option<DatabaseSettings>, ConfigError> {
         None if provider == Provider::Supabase => 10,
         None => 20,
     };
+    let pooler = match value(&POOLER, read).to_ascii_lowercase().as_str() {
+        "session" => PoolerMode::Session,
+        "transaction" => PoolerMode::Transaction,
+        _ => return Err(invalid(&POOLER, read)),
+    };
     let index_memory = IndexBudget {
         total: MIB * number::<u64>(&INDEX_MEMORY, read, 64, 1_048_576)?,
         per_project: MIB * number::<u64>(&INDEX_MEMORY_PER_PROJECT, read, 16, 1_048_576)?,
@@ -351,6 +360,7 @@ fn database(read: Read<'_>) -> Result<Option<DatabaseSettings>, ConfigError> {
         index_memory,
         default_quota,
         history_days,
+        pooler,
         root_certificate,
         variable,
     }))

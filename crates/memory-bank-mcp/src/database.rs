@@ -28,6 +28,7 @@ pub(crate) fn open(settings: &DatabaseSettings, sink: Arc<dyn ChangeSink>) -> an
             verify: settings.provider == Provider::Supabase,
             root_certificate: settings.root_certificate.clone(),
         },
+        pooler: settings.pooler,
     };
     let deps = Deps { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy), sink };
     let database =
@@ -46,7 +47,7 @@ pub(crate) async fn connect(
     let database = open(settings, sink)?;
     let started = Instant::now();
     for attempt in 1u32.. {
-        match check_connection(&database).await {
+        match Box::pin(check_connection(&database)).await {
             Ok(()) => return Ok(database),
             Err(ConnectError::Unreachable(why)) if why.may_pass() && started.elapsed() < RETRY_FOR => {
                 tracing::warn!(attempt, error = %why, "waiting for the database");
@@ -70,8 +71,15 @@ pub(crate) async fn connect(
 
 /// Checks for a pooler before the first session gets settings: a pooler would keep them for sessions of other users.
 async fn check_connection(database: &Database) -> Result<(), ConnectError> {
-    if let Pooling::Unknown(why) = database.pooling().await? {
-        tracing::warn!(why, "the check for a transaction pooler failed");
+    match database.pooling().await? {
+        Pooling::Unknown(why) => tracing::warn!(why, "the check for a transaction pooler failed"),
+        Pooling::Transaction => {
+            tracing::info!(
+                prepared = database.prepares_statements(),
+                "the database is reached through a transaction pooler, as `DB_POOLER` says"
+            );
+        }
+        _ => {}
     }
     database.ping().await
 }

@@ -19,7 +19,7 @@ pub enum ConnectError {
     #[error(
         "{evidence}, so this is a transaction pooler: between two transactions it forgets the settings of a session; \
         take the session pooler (Supabase: port 5432 of the pooler, without `pgbouncer=true`; PgBouncer: \
-        `pool_mode = session`), or connect to the database itself"
+        `pool_mode = session`), connect to the database itself, or set `DB_POOLER=transaction`"
     )]
     TransactionPooler {
         /// The evidence.

@@ -17,6 +17,7 @@ use crate::index_cache::{Indexes, SearchOptions};
 use crate::pool::{ConnectionPool, PoolUse};
 use crate::read_pool::SharedReadPool;
 use crate::slugs::Slugs;
+use crate::statements::PoolerMode;
 use crate::supabase;
 use crate::target::Target;
 use crate::tls::{CertificateCheck, TrustOptions};
@@ -26,7 +27,7 @@ use crate::vector_maker::VectorMaker;
 const DEFAULT_HISTORY_DAYS: u32 = 365;
 
 /// The address of the database, and the size of the pool.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct DatabaseOptions {
     /// `postgres://…`, or `key=value` pairs. It may contain a password and is never shown.
     pub url: String,
@@ -34,6 +35,8 @@ pub struct DatabaseOptions {
     pub max_connections: usize,
     /// How the database's certificate is verified if `sslmode` leaves it open.
     pub trust: TrustOptions,
+    /// Whether the connections lead through a transaction pooler.
+    pub pooler: PoolerMode,
 }
 
 impl fmt::Debug for DatabaseOptions {
@@ -103,9 +106,15 @@ impl Database {
         deps: Deps,
         supabase_root: &str,
     ) -> Result<Self, ConnectError> {
-        let target = Target::read(&options.url, &options.trust)?;
+        let target = Target::read(&options.url, &options.trust, options.pooler)?;
         let certificate_check = target.policy.certificate_check();
-        let pool = ConnectionPool::new(target, options.max_connections, &deps.entropy, supabase_root)?;
+        let pool = ConnectionPool::new(
+            target,
+            options.max_connections,
+            options.pooler,
+            &deps.entropy,
+            supabase_root,
+        )?;
         Ok(Self {
             pool,
             read_pool: Arc::new(SharedReadPool::for_pool_of(options.max_connections)),
@@ -172,6 +181,30 @@ impl Database {
         self.pool.usage()
     }
 
+    /// What the connections lead to, as it was set.
+    #[must_use]
+    pub fn pooler_mode(&self) -> PoolerMode {
+        self.pool.statements.mode()
+    }
+
+    /// Whether statements are prepared once per connection; behind a transaction pooler this is known after [`Self::pooling`].
+    #[must_use]
+    pub fn prepares_statements(&self) -> bool {
+        self.pool.statements.are_prepared()
+    }
+
+    /// A connection outside of the pool that has one session from its first statement to its last.
+    pub(crate) async fn session(&self) -> Result<deadpool_postgres::ClientWrapper, StoreError> {
+        if !self.pool.statements.keeps_sessions() {
+            return Err(StoreError::Unavailable(
+                "this needs one session of the database from begin to end, which a transaction pooler does not give; connect to the \
+                 database itself for it"
+                    .to_owned(),
+            ));
+        }
+        Ok(deadpool_postgres::Object::take(self.connection().await?))
+    }
+
     /// A connection as the login role. It has no access to tenants' tables; use [`crate::tenant`] for those.
     pub(crate) async fn connection(&self) -> Result<deadpool_postgres::Object, StoreError> {
         self.pool.connection().await
@@ -186,7 +219,7 @@ mod tests {
     fn options_never_show_the_password() {
         let url = "postgres://u:secret@h/d".to_owned();
         assert!(
-            !format!("{:?}", DatabaseOptions { url, max_connections: 1, trust: TrustOptions::default() })
+            !format!("{:?}", DatabaseOptions { url, max_connections: 1, ..DatabaseOptions::default() })
                 .contains("secret")
         );
     }

@@ -9,6 +9,7 @@ use crate::column::column;
 use crate::database::Database;
 use crate::error::describe;
 use crate::isolation::TENANT_TABLES;
+use crate::tenant::Query;
 
 /// The facts that were read.
 #[derive(Debug, Clone)]
@@ -84,10 +85,11 @@ impl Database {
     /// # Errors
     /// A query fails.
     pub async fn diagnose(&self) -> Result<Diagnosis, StoreError> {
+        let server = self.only_row(SERVER).await?;
+        let tables = TENANT_TABLES.as_slice();
+        let foreign = self.call(Query::new(FOREIGN_RIGHTS, &[&tables])).await?;
         let client = self.connection().await?;
         let failed = |error: tokio_postgres::Error| StoreError::Unavailable(describe(&error));
-        let server = client.query_one(SERVER, &[]).await.map_err(failed)?;
-        let foreign = client.query(FOREIGN_RIGHTS, &[&TENANT_TABLES.as_slice()]).await.map_err(failed)?;
         let began = Instant::now();
         let clock = client.query_typed("SELECT clock_timestamp()", &[]).await.map_err(failed)?;
         let round_trip = began.elapsed();
@@ -118,9 +120,7 @@ impl Database {
     /// # Errors
     /// The query fails, or there is no schema.
     pub async fn ownership(&self) -> Result<(String, bool), StoreError> {
-        let client = self.connection().await?;
-        let failed = |error: tokio_postgres::Error| StoreError::Unavailable(describe(&error));
-        let row = client.query_one(OWNERSHIP, &[]).await.map_err(failed)?;
+        let row = self.only_row(OWNERSHIP).await?;
         Ok((column(&row, 0)?, column(&row, 1)?))
     }
 
@@ -129,9 +129,7 @@ impl Database {
     /// # Errors
     /// The query fails, or the schema is older.
     pub async fn kept_for_replay(&self) -> Result<ReplayStorage, StoreError> {
-        let client = self.connection().await?;
-        let failed = |error: tokio_postgres::Error| StoreError::Unavailable(describe(&error));
-        let row = client.query_one(REPLAY_STORAGE, &[]).await.map_err(failed)?;
+        let row = self.only_row(REPLAY_STORAGE).await?;
         Ok(ReplayStorage {
             events: column(&row, 0)?,
             oldest: column(&row, 1)?,
@@ -139,5 +137,12 @@ impl Database {
             sessions: column(&row, 3)?,
             expired_sessions: column(&row, 4)?,
         })
+    }
+
+    async fn only_row(&self, sql: &'static str) -> Result<tokio_postgres::Row, StoreError> {
+        let rows = self.call(Query::new(sql, &[])).await?;
+        rows.into_iter()
+            .next()
+            .ok_or_else(|| StoreError::Unavailable("the database returned no row".to_owned()))
     }
 }

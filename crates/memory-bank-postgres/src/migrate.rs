@@ -86,7 +86,17 @@ impl Database {
     /// The query fails, or a version before 2.0 created the schema.
     pub async fn migrations(&self) -> Result<Vec<Migration>, MigrateError> {
         let client = self.connection().await?;
-        status(&client).await
+        let statements = &self.pool.statements;
+        if statements.keeps_sessions() {
+            return status(&client).await;
+        }
+        // Closed afterwards, whatever the transaction has come to.
+        let client = deadpool_postgres::Object::take(client);
+        let failed = |error: tokio_postgres::Error| StoreError::Unavailable(describe(&error));
+        client.batch_execute(&statements.begin("BEGIN READ ONLY")).await.map_err(failed)?;
+        let status = status(&client).await;
+        client.batch_execute("ROLLBACK").await.map_err(failed)?;
+        status
     }
 
     /// Applies missing migrations in order, and returns their versions.
@@ -95,7 +105,7 @@ impl Database {
     /// A file or a query fails, or a version before 2.0 created the schema.
     pub async fn migrate(&self) -> Result<Vec<&'static str>, MigrateError> {
         // The connection is closed afterwards, which releases the lock in any case.
-        let client = deadpool_postgres::Object::take(self.connection().await?);
+        let client = self.session().await?;
         let failed = |error: tokio_postgres::Error| StoreError::Unavailable(describe(&error));
         // Other migrations may take long, and so may an index on much data.
         client.batch_execute("SET statement_timeout = 0; SET lock_timeout = 0").await.map_err(failed)?;

@@ -16,6 +16,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::connect_error::ConnectError;
 use crate::connector::Connector;
+use crate::statements::{PoolerMode, Statements};
 use crate::target::Target;
 use crate::unreachable::Unreachable;
 
@@ -33,14 +34,6 @@ const BARE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The most connections beside the pool.
 const MAX_BARE: usize = 2;
-
-/// The settings of every new session. The database itself ends a hanging statement and an idle transaction; the lock
-/// time-out equals that of the folder store. Plans are generic: statements find rows by keys, for all values,
-/// and planning each time, with its policies, costs more than running. Where the values matter, a function overrides
-/// this for itself (`migrations/003_functions.sql`).
-const SESSION_SETTINGS: &str = "SET statement_timeout = '20s'; SET lock_timeout = '10s'; \
-    SET idle_in_transaction_session_timeout = '30s'; SET search_path = pg_catalog, public; \
-    SET client_min_messages = warning; SET plan_cache_mode = force_generic_plan";
 
 /// The use of the pool at one time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +54,7 @@ pub(crate) struct ConnectionPool {
     pool: Pool,
     /// Connections without session settings, which are closed after use.
     bare: Pool,
+    pub(crate) statements: Arc<Statements>,
     pub(crate) liveness: Arc<Liveness>,
 }
 
@@ -72,6 +66,7 @@ impl ConnectionPool {
     pub(crate) fn new(
         target: Target,
         max_connections: usize,
+        mode: PoolerMode,
         entropy: &Arc<dyn Entropy>,
         supabase_root: &str,
     ) -> Result<Self, ConnectError> {
@@ -95,12 +90,18 @@ impl ConnectionPool {
                 .queue_mode(QueueMode::Lifo)
         };
         let malformed = |error: BuildError| ConnectError::Malformed(error.to_string());
-        let apply_settings = Hook::async_fn(|client, _| {
-            Box::pin(async move { client.batch_execute(SESSION_SETTINGS).await.map_err(HookError::Backend) })
-        });
+        let statements = Arc::new(Statements::new(mode));
         let bare = pool(MAX_BARE).build().map_err(malformed)?;
-        let pool = pool(max_connections.max(1)).post_create(apply_settings).build().map_err(malformed)?;
-        Ok(Self { pool, bare, liveness: Arc::default() })
+        let mut pool = pool(max_connections.max(1));
+        if statements.keeps_sessions() {
+            let settings: Arc<str> = Statements::session_settings().into();
+            pool = pool.post_create(Hook::async_fn(move |client, _| {
+                let settings = Arc::clone(&settings);
+                Box::pin(async move { client.batch_execute(&settings).await.map_err(HookError::Backend) })
+            }));
+        }
+        let pool = pool.build().map_err(malformed)?;
+        Ok(Self { pool, bare, statements, liveness: Arc::default() })
     }
 
     /// Sends an empty statement, and waits for its reply.

@@ -20,9 +20,9 @@ const ROUNDS: usize = 8;
 /// The longest pause between two comparisons, in microseconds: longer than most transactions of others, and short for a start.
 const MAX_PAUSE_MICROS: u64 = 2000;
 
-/// Distinguishes sessions of the database: process ids are reused, and two servers may have the same.
-const SESSION: &str =
-    "SELECT pid, backend_start FROM pg_catalog.pg_stat_activity WHERE pid = pg_catalog.pg_backend_pid()";
+/// Distinguishes sessions of the database: two servers may have the same process id. A server that reuses one has started
+/// thousands of processes in between.
+const SESSION: &str = "SELECT pg_catalog.pg_backend_pid(), pg_catalog.pg_postmaster_start_time()";
 
 /// The result of the check.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,19 +30,25 @@ const SESSION: &str =
 pub enum Pooling {
     /// A connection has its own session.
     Session,
+    /// A transaction may get another session, as [`crate::PoolerMode::Transaction`] expects.
+    Transaction,
     /// The check failed; has the reason.
     Unknown(String),
 }
 
 impl Database {
-    /// Checks whether connections keep their sessions, with two connections that are opened for it and closed again.
+    /// Checks whether connections keep their sessions, or, where they need not, whether a pooler carries prepared statements. Uses two connections that are opened for it and closed again.
     /// They change no settings, so that nothing is left in sessions that others get next.
     ///
     /// # Errors
     /// The database is unreachable, or this is a transaction pooler.
     pub async fn pooling(&self) -> Result<Pooling, ConnectError> {
         let client = self.pool.bare_connection().await?;
-        let session = session(&client).await.map_err(|error| Unreachable::from(&error))?;
+        if !self.pool.statements.keeps_sessions() {
+            self.pool.statements.observe(&client).await.map_err(|error| Unreachable::from(&error))?;
+            return Ok(Pooling::Transaction);
+        }
+        let session = session_of(&client, SESSION).await.map_err(|error| Unreachable::from(&error))?;
         let first = Side { client: &client, session: Some(session) };
         tokio::time::timeout(CHECK_TIMEOUT, self.compare(first)).await.unwrap_or_else(|_| {
             Ok(Pooling::Unknown(format!("no answer within {} s", CHECK_TIMEOUT.as_secs())))
@@ -90,47 +96,51 @@ impl Side<'_> {
 
 /// One connection keeps a session in an open transaction; then the other one queries its own session.
 async fn round(holder: &mut Side<'_>, other: &mut Side<'_>) -> Result<Pooling, ConnectError> {
-    if let Err(error) = holder.client.batch_execute("BEGIN READ ONLY").await {
-        let message = describe(&error);
-        return if message.contains("statement pooling") {
-            Err(ConnectError::transaction_pooler("a transaction is refused"))
-        } else {
-            Ok(Pooling::Unknown(message))
-        };
-    }
-    let outcome = compare_within(holder, other).await;
+    let held = match session_of(holder.client, &format!("BEGIN READ ONLY; {SESSION}")).await {
+        Ok(held) => held,
+        Err(error) => {
+            let message = describe(&error);
+            return if message.contains("statement pooling") {
+                Err(ConnectError::transaction_pooler("a transaction is refused"))
+            } else {
+                Ok(Pooling::Unknown(message))
+            };
+        }
+    };
+    let outcome = compare_within(&held, holder, other).await;
     match holder.client.batch_execute("ROLLBACK").await {
         Ok(()) => outcome,
         Err(error) => outcome.map(|_| Pooling::Unknown(describe(&error))),
     }
 }
 
-async fn compare_within(holder: &mut Side<'_>, other: &mut Side<'_>) -> Result<Pooling, ConnectError> {
+async fn compare_within(
+    held: &str,
+    holder: &mut Side<'_>,
+    other: &mut Side<'_>,
+) -> Result<Pooling, ConnectError> {
     let another = || {
         Err(ConnectError::transaction_pooler(
             "a connection got another session of the database between two statements",
         ))
     };
-    let held = match session(holder.client).await {
-        Ok(held) => held,
-        Err(error) => return Ok(Pooling::Unknown(describe(&error))),
-    };
     // If the pooler has only one session, a query on the other connection would wait for the transaction to end.
-    if other.session.as_ref() == Some(&held) {
+    if other.session.as_deref() == Some(held) {
         return Err(ConnectError::transaction_pooler("two connections got the same session of the database"));
     }
-    if !holder.keeps(&held) {
+    if !holder.keeps(held) {
         return another();
     }
-    match session(other.client).await {
+    match session_of(other.client, SESSION).await {
         Ok(now) if other.keeps(&now) => Ok(Pooling::Session),
         Ok(_) => another(),
         Err(error) => Ok(Pooling::Unknown(describe(&error))),
     }
 }
 
-async fn session(client: &Client) -> Result<String, tokio_postgres::Error> {
-    let answer = client.simple_query(SESSION).await?;
+/// The session that ran these statements, the last of which is [`SESSION`].
+async fn session_of(client: &Client, statements: &str) -> Result<String, tokio_postgres::Error> {
+    let answer = client.simple_query(statements).await?;
     let row = answer.iter().find_map(|message| match message {
         SimpleQueryMessage::Row(row) => Some(row),
         _ => None,

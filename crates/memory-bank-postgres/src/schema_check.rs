@@ -4,6 +4,7 @@ use crate::column::column;
 use crate::connect_error::ConnectError;
 use crate::database::Database;
 use crate::isolation::TENANT_TABLES;
+use crate::tenant::{CallError, Query};
 use crate::unreachable::Unreachable;
 
 /// The state of the schema.
@@ -36,11 +37,14 @@ impl Database {
     /// The database does not answer; [`ConnectError::Unreachable`] has the reason.
     pub async fn schema_state(&self) -> Result<SchemaState, ConnectError> {
         self.ping().await?;
-        let client = self.connection().await.map_err(|_| Unreachable::no_answer())?;
         let names: Vec<&str> = TENANT_TABLES.to_vec();
-        let row = client.query_one(CHECK, &[&names]).await.map_err(|error| Unreachable::from(&error))?;
+        let rows = self.call(Query::new(CHECK, &[&names])).await.map_err(|error| match error {
+            CallError::Database(error) => Unreachable::from(&error),
+            CallError::Store(_) => Unreachable::no_answer(),
+        })?;
+        let row = rows.first().ok_or_else(Unreachable::no_answer)?;
         let read = || {
-            let (missing, usable): (Option<String>, bool) = (column(&row, 0)?, column(&row, 1)?);
+            let (missing, usable): (Option<String>, bool) = (column(row, 0)?, column(row, 1)?);
             Ok::<_, memory_bank_core::error::StoreError>(match missing {
                 Some(name) => SchemaState::Missing(name),
                 None if usable => SchemaState::Whole,

@@ -59,7 +59,7 @@ impl Database {
     /// A query fails, or this login role may not create roles.
     pub async fn set_server_login(&self, role: &str, password: &str) -> Result<LoginOutcome, StoreError> {
         // The connection is closed afterwards, which releases the lock in any case.
-        let client = deadpool_postgres::Object::take(self.connection().await?);
+        let client = self.session().await?;
         let failed = |error: tokio_postgres::Error| StoreError::Unavailable(describe(&error));
         client.execute("SELECT pg_advisory_lock($1)", &[&LOCK]).await.map_err(failed)?;
         let found = client

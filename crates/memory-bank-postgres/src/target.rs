@@ -3,6 +3,7 @@
 
 use crate::connect_error::ConnectError;
 use crate::connection_string::{ConnectionString, Endpoint};
+use crate::statements::PoolerMode;
 use crate::supabase;
 use crate::tls::{TlsPolicy, TrustOptions};
 
@@ -18,15 +19,20 @@ impl Target {
     ///
     /// # Errors
     /// It cannot be parsed, or names a transaction pooler.
-    pub(crate) fn read(url: &str, trust: &TrustOptions) -> Result<Self, ConnectError> {
+    pub(crate) fn read(url: &str, trust: &TrustOptions, mode: PoolerMode) -> Result<Self, ConnectError> {
         let mut string = ConnectionString::parse(url)?;
-        refuse_transaction_pooler(&mut string)?;
+        let names_pooler = names_transaction_pooler(&mut string);
         let mut endpoints = string.take_endpoints()?;
-        for host in supabase::take_session_pooler(&mut endpoints) {
-            tracing::warn!(
-                host,
-                "port 6543 is Supabase's transaction pooler: port 5432 of the same host is used instead"
-            );
+        if mode == PoolerMode::Session {
+            if names_pooler {
+                return Err(ConnectError::transaction_pooler("the connection string says `pgbouncer=true`"));
+            }
+            for host in supabase::take_session_pooler(&mut endpoints) {
+                tracing::warn!(
+                    host,
+                    "port 6543 is Supabase's transaction pooler: port 5432 of the same host is used instead"
+                );
+            }
         }
         follow_the_primary(&mut string, endpoints.len())?;
         let is_supabase = endpoints.iter().any(|endpoint| supabase::is_supabase(&endpoint.host));
@@ -53,16 +59,11 @@ fn follow_the_primary(string: &mut ConnectionString, hosts: usize) -> Result<(),
     Ok(())
 }
 
-/// Refuses a connection string with `pgbouncer=true`, and removes the parameter.
-fn refuse_transaction_pooler(string: &mut ConnectionString) -> Result<(), ConnectError> {
-    let named = string
+/// Whether a connection string says `pgbouncer=true`; removes the parameter.
+fn names_transaction_pooler(string: &mut ConnectionString) -> bool {
+    string
         .take("pgbouncer")
-        .is_some_and(|value| ["true", "1", "yes", "on"].contains(&value.to_ascii_lowercase().as_str()));
-    if named {
-        Err(ConnectError::transaction_pooler("the connection string says `pgbouncer=true`"))
-    } else {
-        Ok(())
-    }
+        .is_some_and(|value| ["true", "1", "yes", "on"].contains(&value.to_ascii_lowercase().as_str()))
 }
 
 #[cfg(test)]
@@ -72,7 +73,9 @@ mod tests {
     #[test]
     fn errors_about_the_connection_string_never_show_the_password() {
         for url in ["postgres://u:secret@h:port/d", "postgres://u:secret@h/d?sslmode=maybe", "secret"] {
-            let Err(error) = Target::read(url, &TrustOptions::default()) else { panic!("{url}") };
+            let Err(error) = Target::read(url, &TrustOptions::default(), PoolerMode::Session) else {
+                panic!("{url}")
+            };
             assert!(!error.to_string().contains("secret"), "{error}");
         }
     }
@@ -101,10 +104,12 @@ mod tests {
 
     #[test]
     fn a_connection_string_that_names_a_transaction_pooler_is_refused_with_advice() {
-        let refused = |text: &str| refuse_transaction_pooler(&mut ConnectionString::parse(text).unwrap());
+        let read = |text: &str, mode| Target::read(text, &TrustOptions::default(), mode).map(|_| ());
+        let refused = |text: &str| read(text, PoolerMode::Session);
         for text in ["postgres://u:secret@h:6543/d?pgbouncer=true", "host=h password=secret pgbouncer=1"] {
             let error = refused(text).unwrap_err().to_string();
             assert!(error.contains("session pooler") && !error.contains("secret"), "{error}");
+            assert!(read(text, PoolerMode::Transaction).is_ok(), "{text}");
         }
         assert!(refused("postgres://u@h:6543/d?connect_timeout=3&pgbouncer=false").is_ok());
         // The guide: the session pooler may have either port.

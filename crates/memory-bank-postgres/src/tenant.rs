@@ -13,14 +13,15 @@ use futures::future::{join, join_all, join4};
 use memory_bank_core::caller::Caller;
 use memory_bank_core::error::StoreError;
 use memory_bank_core::identity::KeyHash;
+use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Row, Statement};
 
 use crate::database::Database;
 use crate::error::{
     breaks_connection, describe, is_conflict, is_connection_closed, is_deadlock, store_error,
 };
 use crate::pool::{ConnectionPool, Liveness};
+use crate::statements::{Ready, Statements};
 
 /// Time-out of one round trip. The database's own time-outs end a statement sooner, so this one applies only if
 /// nothing answers at all.
@@ -38,6 +39,9 @@ const CONTEXT: &str = "SELECT set_config('app.current_user_id', $1, true), \
     set_config('app.current_project_id', $2, true), set_config('app.current_key_id', $3, true), \
     set_config('app.current_key_hash', $4, true), set_config('app.current_purpose', $5, true), \
     set_config('role', 'app_user', true), app.expect_access()::text";
+
+/// Begins a transaction all of whose queries see the same snapshot.
+const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
 /// The purpose of a transaction: the policies show no more than it needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,9 +151,10 @@ impl Database {
         let purpose = purpose.name();
         let values: [Value<'_>; 5] = [&user, &project, &key, &proof, &purpose];
         let client = connection.client()?;
+        let begin = connection.statements.begin(SNAPSHOT);
         let all = join4(
-            client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"),
-            client.query(&context, &values),
+            client.batch_execute(&begin),
+            context.query(client, &values),
             run(client, &statements, queries),
             client.batch_execute("COMMIT"),
         );
@@ -195,6 +200,10 @@ impl Database {
         sql: &'static str,
         values: &[Value<'_>],
     ) -> Result<Vec<Row>, CallError> {
+        if !self.pool.statements.keeps_sessions() {
+            // Several statements, between which those of other readers must not come.
+            return self.call_once(&Query::new(sql, values)).await;
+        }
         let slot = self.read_pool.slot(&self.pool).await?;
         let read = async {
             let statement = slot.connection()?.prepare_cached(sql).await;
@@ -239,7 +248,8 @@ impl Database {
         let context: [Value<'_>; 4] = [&user, &project, &key, &proof];
         let values: Vec<Value<'_>> = context.iter().chain(query.values).copied().collect();
         let client = connection.client()?;
-        let all = join(client.batch_execute("BEGIN"), client.query(&statement, &values));
+        let begin = connection.statements.begin("BEGIN");
+        let all = join(client.batch_execute(&begin), statement.query(client, &values));
         let (begun, rows) = connection.answer_of(all).await?;
         // Without a transaction, the context and its locks would end with the statement.
         begun.map_err(|error| Failure::from(&error))?;
@@ -261,8 +271,7 @@ impl Database {
         caller: &Caller,
         queries: &[Query<'_>],
     ) -> Result<(Transaction, Vec<Vec<Row>>), Failure> {
-        self.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", Purpose::Read, caller, queries)
-            .await
+        self.begin_with(SNAPSHOT, Purpose::Read, caller, queries).await
     }
 
     async fn begin_with(
@@ -278,8 +287,9 @@ impl Database {
         let purpose = purpose.name();
         let values: [Value<'_>; 5] = [&user, &project, &key, &proof, &purpose];
         let client = connection.client()?;
+        let begin = connection.statements.begin(begin);
         let all = join(
-            join(client.batch_execute(begin), client.query(&context, &values)),
+            join(client.batch_execute(&begin), context.query(client, &values)),
             run(client, &statements, queries),
         );
         let ((begun, named), rows) = connection.answer_of(all).await?;
@@ -317,7 +327,8 @@ impl Database {
     async fn call_once(&self, query: &Query<'_>) -> Result<Vec<Row>, CallError> {
         let connection = ConnectionGuard::open(&self.pool).await?;
         let statement = connection.statement(query.sql).await?;
-        let rows = connection.answer_of(connection.client()?.query(&statement, query.values)).await?;
+        let alone = connection.statements.run_alone(connection.client()?, &statement, query.values);
+        let rows = connection.answer_of(alone).await?;
         if !is_connection_broken(&rows) {
             connection.release();
         }
@@ -367,7 +378,7 @@ impl Transaction {
     }
 
     async fn run_within(&self, most: Duration, queries: &[Query<'_>]) -> Result<Vec<Vec<Row>>, Failure> {
-        let statements = self.connection.statements(queries).await?;
+        let statements = self.connection.statements_within(queries).await?;
         let rows = tokio::time::timeout(most, run(self.connection.client()?, &statements, queries))
             .await
             .map_err(|_| StoreError::Unreachable("the database does not answer".to_owned()))?;
@@ -380,7 +391,7 @@ impl Transaction {
     ))]
     pub(crate) async fn commit(self, queries: &[Query<'_>]) -> Result<Vec<Vec<Row>>, Failure> {
         let connection = self.connection;
-        let statements = connection.statements(queries).await?;
+        let statements = connection.statements_within(queries).await?;
         let client = connection.client()?;
         let all = join(run(client, &statements, queries), client.batch_execute("COMMIT"));
         let (rows, committed) = connection.answer_of(all).await?;
@@ -422,11 +433,11 @@ fn is_connection_broken<T>(rows: &Result<T, tokio_postgres::Error>) -> bool {
 /// Sends all statements before the first is answered.
 async fn run(
     client: &Object,
-    statements: &[Statement],
+    statements: &[Ready],
     queries: &[Query<'_>],
 ) -> Vec<Result<Vec<Row>, tokio_postgres::Error>> {
     // `join_all` polls up to thirty futures in their order, and polling a query for the first time sends it.
-    join_all(statements.iter().zip(queries).map(|(statement, query)| client.query(statement, query.values)))
+    join_all(statements.iter().zip(queries).map(|(statement, query)| statement.query(client, query.values)))
         .await
 }
 
@@ -434,12 +445,17 @@ async fn run(
 /// transaction of some tenant.
 struct ConnectionGuard {
     connection: Option<Object>,
+    statements: Arc<Statements>,
     liveness: Arc<Liveness>,
 }
 
 impl ConnectionGuard {
     async fn open(pool: &ConnectionPool) -> Result<Self, StoreError> {
-        Ok(Self { connection: Some(pool.connection().await?), liveness: Arc::clone(&pool.liveness) })
+        Ok(Self {
+            connection: Some(pool.connection().await?),
+            statements: Arc::clone(&pool.statements),
+            liveness: Arc::clone(&pool.liveness),
+        })
     }
 
     fn client(&self) -> Result<&Object, StoreError> {
@@ -448,22 +464,29 @@ impl ConnectionGuard {
             .ok_or_else(|| StoreError::Unavailable("the connection was given back".to_owned()))
     }
 
-    /// The statements, prepared once per connection.
-    async fn prepare(&self, queries: &[Query<'_>]) -> Result<(Statement, Vec<Statement>), StoreError> {
-        Ok((self.statement(CONTEXT).await?, self.statements(queries).await?))
-    }
-
-    async fn statements(&self, queries: &[Query<'_>]) -> Result<Vec<Statement>, StoreError> {
+    /// The context and the statements, before a transaction begins.
+    async fn prepare(&self, queries: &[Query<'_>]) -> Result<(Ready, Vec<Ready>), StoreError> {
+        let context = self.statement(CONTEXT).await?;
         let mut statements = Vec::with_capacity(queries.len());
         for query in queries {
             statements.push(self.statement(query.sql).await?);
         }
-        Ok(statements)
+        Ok((context, statements))
     }
 
-    async fn statement(&self, sql: &'static str) -> Result<Statement, StoreError> {
-        let prepared = self.answer_of(self.client()?.prepare_cached(sql)).await?;
+    async fn statement(&self, sql: &'static str) -> Result<Ready, StoreError> {
+        let prepared = self.answer_of(self.statements.prepare(self.client()?, sql)).await?;
         prepared.map_err(|error| store_error(&error))
+    }
+
+    /// The statements, in an open transaction.
+    async fn statements_within(&self, queries: &[Query<'_>]) -> Result<Vec<Ready>, StoreError> {
+        let mut statements = Vec::with_capacity(queries.len());
+        for query in queries {
+            let prepared = self.answer_of(self.statements.prepare_within(self.client()?, query.sql)).await?;
+            statements.push(prepared.map_err(|error| store_error(&error))?);
+        }
+        Ok(statements)
     }
 
     async fn answer_of<T>(&self, work: impl Future<Output = T>) -> Result<T, StoreError> {

@@ -159,15 +159,18 @@ impl DocumentPath {
             Some((folder, file)) => (Some(folder), file),
             None => (None, whole.as_ref()),
         };
+        // The ending has no words: `notes.mD` is a document like `notes.md`.
+        let (stem, ending) = file.rfind('.').map_or((file, ""), |at| file.split_at(at));
         let mut name = String::with_capacity(file.len() + 4);
         let mut previous = None;
-        for character in file.chars() {
+        for character in stem.chars() {
             if character.is_ascii_uppercase() && previous.is_some_and(|p: char| p.is_ascii_lowercase()) {
                 name.push('-');
             }
             name.push(character);
             previous = Some(character);
         }
+        name.push_str(ending);
         let lower = name.to_lowercase();
         let file = nfc(&lower);
         Self(match folder {
@@ -184,7 +187,8 @@ impl DocumentPath {
         let canonical = self.canonical().0;
         let decomposed = [nfd(&self.0).into_owned(), nfd(&canonical).into_owned()];
         for other in [nfc(&self.0).into_owned(), canonical].into_iter().chain(decomposed) {
-            if !names.contains(&other) {
+            // Another form may be longer than a name can be.
+            if !names.contains(&other) && Self::parse(&other).is_ok() {
                 names.push(other);
             }
         }
@@ -322,6 +326,8 @@ mod tests {
     #[rstest]
     #[case("notes.md", "notes.md")]
     #[case("camelCase.md", "camel-case.md")]
+    #[case("camelCase.mD", "camel-case.md")]
+    #[case("notes/dataSet.jSON", "notes/data-set.json")]
     #[case("README.md", "readme.md")]
     #[case("HTMLFile.md", "htmlfile.md")]
     #[case("x.JSON", "x.json")]

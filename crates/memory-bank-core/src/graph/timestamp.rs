@@ -141,6 +141,9 @@ struct Legacy {
     read_number: bool,
 }
 
+/// The last year of the time values of ECMAScript (ECMA-262, Time Values and Time Range).
+const LATEST_YEAR: i64 = 275_760;
+
 const MONTHS: [&str; 12] =
     ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 
@@ -272,6 +275,9 @@ impl Legacy {
         if !(midnight || hour < 24) || minute > 59 || second > 59 {
             return None;
         }
+        if year > LATEST_YEAR {
+            return None;
+        }
         let minutes = hour * 60 + minute - self.zone.unwrap_or(0);
         Some(((days_since_1970(year, month, day) * 1440 + minutes) * 60 + second) * 1000 + self.millis)
     }
@@ -364,6 +370,7 @@ mod tests {
     #[case("2020 or so")]
     #[case("yesterday")]
     #[case("2020-01-01T25:00:00")]
+    #[case("999999999-03-04")]
     fn texts_that_are_not_dates_have_no_instant(#[case] text: &str) {
         assert_eq!(instant(text), None);
     }

@@ -144,7 +144,13 @@ pub fn read_history_line(line: &[u8]) -> Result<Link, NotTransferable> {
     let kind = VersionKind::from_word(&line.kind)
         .ok_or_else(|| damaged(format!("its kind is `{}`", line.kind.escape_debug())))?;
     let (tool, undoes) = tool_and_mark(line.tool.as_deref());
-    let back = line.former.map(|former| Delta::from_parts(line.start, line.end, former));
+    // Each is of no use without the other, and neither is written without it.
+    let (former, back) = line
+        .former_etag
+        .as_deref()
+        .map(Etag::claimed)
+        .zip(line.former.map(|former| Delta::from_parts(line.start, line.end, former)))
+        .unzip();
     let version = Version {
         path: path(&line.path)?,
         former_path: line.former_path.as_deref().map(path).transpose()?,
@@ -163,7 +169,7 @@ pub fn read_history_line(line: &[u8]) -> Result<Link, NotTransferable> {
         replaced: back.as_ref().map_or(0, |back| back.bytes() as u64),
         imported: true,
     };
-    Ok(Link { version, former: line.former_etag.as_deref().map(Etag::claimed), back })
+    Ok(Link { version, former, back })
 }
 
 #[cfg(test)]

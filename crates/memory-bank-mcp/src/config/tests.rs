@@ -85,6 +85,7 @@ fn the_outside_issuer_has_what_its_variables_say() {
 #[case("MCP_HOST", "nowhere")]
 #[case("MCP_JSON_RESPONSE", "perhaps")]
 #[case("DB_PROVIDER", "mysql")]
+#[case("DB_POOLER", "statement")]
 #[case("REDIS_KEY_PREFIX", "a b")]
 #[case("RATE_LIMIT_IP_PER_MINUTE", "-1")]
 #[case("TRUST_PROXY_HOPS", "17")]

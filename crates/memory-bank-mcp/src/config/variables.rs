@@ -171,6 +171,8 @@ variables! {
         "The connection string of servers; `memory-bank-mcp migrate --server-password-file FILE` creates its role.";
     Plain CONNECTIONS "DB_MAX_CONNECTIONS" = Depends("`20`; `10` with `DB_PROVIDER=supabase`"), "a number from 1 to 1000",
         "The most connections to the database.";
+    Plain POOLER "DB_POOLER" = Is("session"), "`session` or `transaction`",
+        "`transaction`: the connections lead through a pooler that gives each transaction any session of the database, such as PgBouncer in transaction mode; without this such a pooler is refused.";
     Plain ROOT_CERTIFICATE "DB_SSL_ROOT_CERT" = Nothing, "the path of a PEM file with certificates",
         "Authorities to trust, beside the system's, for the database's certificate; the certificate is then verified, unless the connection string has `sslmode=disable`.";
     Secret REDIS_URL "REDIS_URL" = Depends("`redis://redis:6379`; none while a folder is served"),

@@ -371,20 +371,36 @@ fn a_transaction_pooler_is_refused_with_advice_to_use_the_session_pooler() {
 
 #[test]
 fn through_a_session_pooler_a_project_is_served_and_edited() {
+    served_through_a_pooler("session")
+        .expect_finding("database.pooler", &["ok: connections keep their sessions"]);
+}
+
+#[test]
+fn through_a_transaction_pooler_that_was_asked_for_a_project_is_served_and_edited() {
+    let report = served_through_a_pooler("transaction");
+    report.expect_finding("database.pooler", &["ok: a transaction pooler, as `DB_POOLER` says"]);
+    report.expect_finding("database.isolation", &["ok"]);
+}
+
+/// Sets a project up through a pooler, serves and edits it; returns the doctor's report.
+fn served_through_a_pooler(mode: &str) -> Report {
     let database = TestDatabase::migrated();
-    let pooler = PgBouncer::start(&database, "session");
+    let pooler = PgBouncer::start(&database, mode);
     let folder = TempDir::new().unwrap();
     let owner = pooler.url_of(&database, MIGRATOR);
-    let output = command(&folder, &[("DATABASE_URL", owner.as_str()), ("REDIS_URL", "")])
-        .args(["bootstrap", "--user", "alice", "--project", "atlas", "--json"])
-        .output()
-        .unwrap();
+    let output =
+        command(&folder, &[("DATABASE_URL", owner.as_str()), ("REDIS_URL", ""), ("DB_POOLER", mode)])
+            .args(["bootstrap", "--user", "alice", "--project", "atlas", "--json"])
+            .output()
+            .unwrap();
     let made: Value = serde_json::from_slice(&output.stdout).unwrap();
     let url = pooler.url_of(&database, SERVER);
-    let mut server = Server::start(&[("DATABASE_URL", &url), ("REDIS_URL", ""), ("MCP_HOST", "127.0.0.1")]);
+    let variables =
+        [("DATABASE_URL", url.as_str()), ("REDIS_URL", ""), ("MCP_HOST", "127.0.0.1"), ("DB_POOLER", mode)];
+    let mut server = Server::start(&variables);
     made["key"]["key"].as_str().unwrap().clone_into(&mut server.key);
     served_and_edited(&server);
-    of_database(&url, &[]).expect_finding("database.pooler", &["ok"]);
+    of_database(&url, &[("DB_POOLER", mode)])
 }
 
 #[test]

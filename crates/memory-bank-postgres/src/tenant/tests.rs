@@ -7,7 +7,6 @@ use memory_bank_test_postgres::TestDatabase;
 
 use super::*;
 use crate::database::{DatabaseOptions, Deps};
-use crate::tls::TrustOptions;
 
 /// A pool of one connection, so that the next user gets the same connection.
 fn bench() -> (TestDatabase, Database, Caller) {
@@ -18,7 +17,7 @@ fn bench_of(max_connections: usize) -> (TestDatabase, Database, Caller) {
     let test = TestDatabase::migrated();
     let deps =
         Deps { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy), sink: Arc::new(NoSink) };
-    let options = DatabaseOptions { url: test.url(), max_connections, trust: TrustOptions::default() };
+    let options = DatabaseOptions { url: test.url(), max_connections, ..DatabaseOptions::default() };
     let database = Database::new(&options, deps).unwrap();
     let id = || SystemEntropy.id();
     let hash = KeyHash::of(b"the key of alice");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use memory_bank_core::clock::{SystemClock, SystemEntropy};
 use memory_bank_core::store::NoSink;
-use memory_bank_postgres::{CertificateCheck, Database, DatabaseOptions, Deps, TrustOptions};
+use memory_bank_postgres::{CertificateCheck, Database, DatabaseOptions, Deps};
 use memory_bank_test_postgres::DedicatedServer;
 
 /// A chain with an authority in between, a foreign authority, and roles that come in one way only.
@@ -117,7 +117,7 @@ fn open(string: &str, supabase_root: Option<&str>) -> Result<Database, memory_ba
     let deps =
         Deps { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy), sink: Arc::new(NoSink) };
     let options =
-        DatabaseOptions { url: string.to_owned(), max_connections: 1, trust: TrustOptions::default() };
+        DatabaseOptions { url: string.to_owned(), max_connections: 1, ..DatabaseOptions::default() };
     match supabase_root {
         None => Database::new(&options, deps),
         Some(root) => Database::with_supabase_root(&options, deps, root),

@@ -47,4 +47,5 @@ mod sharding;
 mod supabase;
 mod support;
 mod tls;
+mod transaction_pooler;
 mod vectors;

@@ -205,7 +205,7 @@ async fn additional_certificate_authorities_are_trusted() {
     let trusting = |root: Option<&std::path::Path>, verify: bool| {
         let url = bench.test.url().replace("?sslmode=disable", "");
         let trust = TrustOptions { verify, root_certificate: root.map(std::path::Path::to_owned) };
-        bench.open_with(&DatabaseOptions { url, max_connections: 1, trust })
+        bench.open_with(&DatabaseOptions { url, max_connections: 1, trust, ..DatabaseOptions::default() })
     };
     let trusted = trusting(Some(bench.test.authority()), false);
     trusted.ping().await.unwrap();

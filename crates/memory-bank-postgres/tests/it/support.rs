@@ -11,7 +11,7 @@ use memory_bank_core::identity::{
     AdminError, Administration, Environment, KeyDirectory, KeyStore, NewKey, NewProject, NewUser, PlainKey,
 };
 use memory_bank_core::store::{ChangeSink, DocumentStore, Drafts, NoSink, ReadOutcome};
-use memory_bank_postgres::{Database, DatabaseOptions, Deps, PostgresBank, TrustOptions};
+use memory_bank_postgres::{Database, DatabaseOptions, Deps, PoolerMode, PostgresBank};
 use memory_bank_test_postgres::{MIGRATOR, TestDatabase};
 use tokio_postgres::SimpleQueryMessage;
 
@@ -61,6 +61,16 @@ impl Bench {
         open(url, connections, &self.deps)
     }
 
+    /// A pool that expects a transaction pooler at this address.
+    pub(crate) fn open_pooled(&self, url: &str, connections: usize) -> Database {
+        self.open_with(&DatabaseOptions {
+            url: url.to_owned(),
+            max_connections: connections,
+            pooler: PoolerMode::Transaction,
+            ..DatabaseOptions::default()
+        })
+    }
+
     pub(crate) fn open_with(&self, options: &DatabaseOptions) -> Database {
         Database::new(options, self.deps.clone()).unwrap()
     }
@@ -106,7 +116,7 @@ impl Bench {
 
 pub(crate) fn open(url: &str, connections: usize, deps: &Deps) -> Database {
     let options =
-        DatabaseOptions { url: url.to_owned(), max_connections: connections, trust: TrustOptions::default() };
+        DatabaseOptions { url: url.to_owned(), max_connections: connections, ..DatabaseOptions::default() };
     Database::new(&options, deps.clone()).unwrap()
 }
 

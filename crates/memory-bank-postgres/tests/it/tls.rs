@@ -36,7 +36,8 @@ async fn a_tls_database_is_served_and_its_certificate_verified_on_request() {
 /// Reaches the test server under another name, with or without the authority of the tests instead of Supabase's.
 async fn reached(bench: &Bench, url: &str, of_supabase: bool, swapped: bool) -> Result<(), ConnectError> {
     let trust = TrustOptions { verify: of_supabase, root_certificate: None };
-    let options = DatabaseOptions { url: url.to_owned(), max_connections: 2, trust };
+    let options =
+        DatabaseOptions { url: url.to_owned(), max_connections: 2, trust, ..DatabaseOptions::default() };
     let root = std::fs::read_to_string(bench.test.authority()).unwrap();
     let database = if swapped {
         Database::with_supabase_root(&options, bench.deps(), &root)?

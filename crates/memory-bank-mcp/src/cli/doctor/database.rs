@@ -44,10 +44,13 @@ pub(crate) async fn check(
             return findings.error(
                 "database.pooler",
                 error.to_string(),
-                format!("change `{}` to the session pooler's address", database_settings.variable),
+                format!(
+                    "change `{}` to the session pooler's address, or set `DB_POOLER=transaction`",
+                    database_settings.variable
+                ),
             );
         }
-        Ok(pooling) => report_pooling(pooling, findings),
+        Ok(pooling) => report_pooling(pooling, &database, findings),
     }
     let mut completed = Findings::default();
     let checks = run_checks(&database, database_settings, settings, key, model, &mut completed);
@@ -62,13 +65,21 @@ pub(crate) async fn check(
     }
 }
 
-fn report_pooling(pooling: Pooling, findings: &mut Findings) {
+fn report_pooling(pooling: Pooling, database: &Database, findings: &mut Findings) {
     match pooling {
         Pooling::Session => findings.ok("database.pooler", "connections keep their sessions"),
+        Pooling::Transaction => findings.ok(
+            "database.pooler",
+            if database.prepares_statements() {
+                "a transaction pooler, as `DB_POOLER` says; it carries prepared statements"
+            } else {
+                "a transaction pooler, as `DB_POOLER` says; it carries no prepared statements, so their text is sent each time"
+            },
+        ),
         Pooling::Unknown(why) => findings.warning(
             "database.pooler",
             format!("it is not known whether connections keep their sessions: {why}"),
-            "if a pooler is in between, run it in session mode",
+            "if a pooler is in between, run it in session mode, or set `DB_POOLER=transaction`",
         ),
         _ => {}
     }

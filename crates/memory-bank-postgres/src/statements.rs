@@ -1,0 +1,194 @@
+//! Statements on connections that keep a session of the database, or to which a transaction pooler gives another session for each
+//! transaction. The only place that knows the difference. It must not know whose statements these are.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use deadpool_postgres::ClientWrapper;
+use futures::future::join3;
+use parking_lot::RwLock;
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, Error, Row, Statement};
+
+/// The settings of every session, or of every transaction where a session is not kept. The database itself ends a hanging statement
+/// and an idle transaction; the lock time-out equals that of the folder store. Plans are generic: statements find rows by keys, for
+/// all values, and planning each time, with its policies, costs more than running. Where the values matter, a function overrides
+/// this for itself (`migrations/003_functions.sql`).
+const SETTINGS: [(&str, &str); 6] = [
+    ("statement_timeout", "'20s'"),
+    ("lock_timeout", "'10s'"),
+    ("idle_in_transaction_session_timeout", "'30s'"),
+    ("search_path", "pg_catalog, public"),
+    ("client_min_messages", "warning"),
+    ("plan_cache_mode", "force_generic_plan"),
+];
+
+/// Finds its own name among the prepared statements of the session.
+const OWN_NAME: &str = "SELECT name FROM pg_catalog.pg_prepared_statements \
+    WHERE statement LIKE '%memory-bank-mcp asks for its own name%'";
+
+/// What connections lead to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PoolerMode {
+    /// Sessions of the database: directly, or through a pooler in session mode. A transaction pooler is refused.
+    #[default]
+    Session,
+    /// A pooler that may give each transaction another session. Each transaction sets all it needs; nothing is left in a session.
+    Transaction,
+}
+
+/// How statements are sent over the connections of a pool.
+#[derive(Debug)]
+pub(crate) struct Statements {
+    mode: PoolerMode,
+    /// Whether the pooler takes prepared statements from one session to another, as PgBouncer does from 1.21 on.
+    carries_prepared: AtomicBool,
+    /// The types of the parameters, by statement. The statements are constants of the program, so there are few.
+    types: RwLock<HashMap<&'static str, Arc<[Type]>>>,
+}
+
+/// A statement that can be sent.
+#[derive(Clone)]
+pub(crate) enum Ready {
+    /// The session knows it.
+    Prepared(Statement),
+    /// Its text is sent each time.
+    Text(&'static str, Arc<[Type]>),
+}
+
+impl Statements {
+    pub(crate) fn new(mode: PoolerMode) -> Self {
+        Self { mode, carries_prepared: AtomicBool::new(false), types: RwLock::default() }
+    }
+
+    pub(crate) fn mode(&self) -> PoolerMode {
+        self.mode
+    }
+
+    /// Whether a connection keeps its session.
+    pub(crate) fn keeps_sessions(&self) -> bool {
+        self.mode == PoolerMode::Session
+    }
+
+    /// The statements that set up a new session.
+    pub(crate) fn session_settings() -> String {
+        SETTINGS.map(|(name, value)| format!("SET {name} = {value}")).join("; ")
+    }
+
+    /// `begin`, which begins a transaction, with the settings that the transaction needs.
+    pub(crate) fn begin<'a>(&self, begin: &'a str) -> Cow<'a, str> {
+        if self.keeps_sessions() {
+            return Cow::Borrowed(begin);
+        }
+        let settings = SETTINGS.map(|(name, value)| format!("; SET LOCAL {name} = {value}"));
+        Cow::Owned([begin, &settings.concat()].concat())
+    }
+
+    /// Prepares a statement, or finds that it is prepared; on a connection without a transaction.
+    pub(crate) async fn prepare(&self, client: &ClientWrapper, sql: &'static str) -> Result<Ready, Error> {
+        if let Some(ready) = self.ready(client, sql).await? {
+            return Ok(ready);
+        }
+        // The session that parses the statement also forgets it.
+        client.batch_execute(&self.begin("BEGIN READ ONLY")).await?;
+        let learned = self.learn(client, sql).await;
+        client.batch_execute("ROLLBACK").await?;
+        learned
+    }
+
+    /// Like [`Self::prepare`], in an open transaction.
+    pub(crate) async fn prepare_within(
+        &self,
+        client: &ClientWrapper,
+        sql: &'static str,
+    ) -> Result<Ready, Error> {
+        match self.ready(client, sql).await? {
+            Some(ready) => Ok(ready),
+            None => self.learn(client, sql).await,
+        }
+    }
+
+    async fn ready(&self, client: &ClientWrapper, sql: &'static str) -> Result<Option<Ready>, Error> {
+        if self.keeps_sessions() || self.carries_prepared.load(Ordering::Relaxed) {
+            return client.prepare_cached(sql).await.map(|statement| Some(Ready::Prepared(statement)));
+        }
+        Ok(self.types.read().get(sql).map(|types| Ready::Text(sql, Arc::clone(types))))
+    }
+
+    async fn learn(&self, client: &Client, sql: &'static str) -> Result<Ready, Error> {
+        // Dropping the statement closes it, before the transaction ends.
+        let types: Arc<[Type]> = client.prepare(sql).await?.params().into();
+        self.types.write().insert(sql, Arc::clone(&types));
+        Ok(Ready::Text(sql, types))
+    }
+
+    /// Runs one statement as a transaction of its own, in one round trip.
+    pub(crate) async fn run_alone(
+        &self,
+        client: &Client,
+        statement: &Ready,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, Error> {
+        if self.keeps_sessions() {
+            return statement.query(client, values).await;
+        }
+        let begin = self.begin("BEGIN");
+        let (begun, rows, committed) = join3(
+            client.batch_execute(&begin),
+            statement.query(client, values),
+            client.batch_execute("COMMIT"),
+        )
+        .await;
+        begun?;
+        let rows = rows?;
+        committed?;
+        Ok(rows)
+    }
+
+    /// Finds out, once, whether the pooler carries prepared statements. Needs a connection that nothing else uses.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub(crate) async fn observe(&self, client: &Client) -> Result<(), Error> {
+        if self.keeps_sessions() {
+            return Ok(());
+        }
+        client.batch_execute(&self.begin("BEGIN READ ONLY")).await?;
+        let names = own_names(client).await;
+        client.batch_execute("ROLLBACK").await?;
+        // A pooler that carries statements gives them names of its own; the driver's are `s` and a number.
+        let is_own = |name: &String| name.strip_prefix('s').is_some_and(|rest| rest.parse::<u64>().is_ok());
+        let names = names?;
+        self.carries_prepared.store(!names.is_empty() && !names.iter().any(is_own), Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Whether statements are prepared once per connection.
+    pub(crate) fn are_prepared(&self) -> bool {
+        self.keeps_sessions() || self.carries_prepared.load(Ordering::Relaxed)
+    }
+}
+
+async fn own_names(client: &Client) -> Result<Vec<String>, Error> {
+    let statement = client.prepare(OWN_NAME).await?;
+    client.query(&statement, &[]).await?.iter().map(|row| row.try_get(0)).collect()
+}
+
+impl Ready {
+    pub(crate) async fn query(
+        &self,
+        client: &Client,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, Error> {
+        match self {
+            Self::Prepared(statement) => client.query(statement, values).await,
+            Self::Text(sql, types) => {
+                let typed: Vec<_> = values.iter().copied().zip(types.iter().cloned()).collect();
+                client.query_typed(sql, &typed).await
+            }
+        }
+    }
+}
