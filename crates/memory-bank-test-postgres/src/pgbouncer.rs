@@ -46,6 +46,9 @@ impl PgBouncer {
             database.port(),
             users.display()
         );
+        let carried =
+            if Self::carries_prepared_statements() { "max_prepared_statements = 100\n" } else { "" };
+        let settings = settings + carried;
         let file = folder.join("pgbouncer.ini");
         fs::write(&file, settings).expect("PgBouncer's settings");
         let mut command = match server_user() {
@@ -75,6 +78,19 @@ impl PgBouncer {
         pooler
     }
 
+    /// Whether it takes prepared statements from one session to another: from 1.21 on.
+    #[must_use]
+    pub fn carries_prepared_statements() -> bool {
+        let version = Command::new(program())
+            .arg("--version")
+            .output()
+            .expect("PgBouncer is not installed: run scripts/setup");
+        let version = String::from_utf8_lossy(&version.stdout).into_owned();
+        let numbers = version.split_whitespace().nth(1).unwrap_or_default();
+        let mut numbers = numbers.split('.').map(|number| number.parse::<u32>().unwrap_or_default());
+        (numbers.next(), numbers.next()) >= (Some(1), Some(21))
+    }
+
     /// The connection string of a role through the pooler.
     #[must_use]
     pub fn url_of(&self, database: &TestDatabase, role: &str) -> String {
@@ -90,8 +106,11 @@ impl Drop for PgBouncer {
     }
 }
 
-/// Debian keeps it out of an ordinary user's PATH.
+/// `MEMORY_BANK_TEST_PGBOUNCER`, or the system's; Debian keeps it out of an ordinary user's PATH.
 fn program() -> PathBuf {
+    if let Some(other) = std::env::var_os("MEMORY_BANK_TEST_PGBOUNCER") {
+        return PathBuf::from(other);
+    }
     let usual = PathBuf::from("/usr/sbin/pgbouncer");
     if usual.exists() { usual } else { PathBuf::from("pgbouncer") }
 }
