@@ -36,7 +36,7 @@ pub(crate) async fn http_parts(
     settings: Settings,
 ) -> anyhow::Result<(Parts, VectorStore)> {
     match settings.database.clone() {
-        Some(database) => database_parts(settings, &database).await,
+        Some(database) => Box::pin(database_parts(settings, &database)).await,
         None => folder_parts(global, settings).await,
     }
 }
@@ -100,8 +100,7 @@ async fn database_parts(
     let redis = settings.redis.as_ref().map(|redis| open_redis(redis, &redis.prefix)).transpose()?;
     let hub = Arc::new(Hub::new());
     let sink = change_sink(&hub, redis.as_ref());
-    let database = database::connect(database_settings, sink).await?;
-    database::prepare(&database, database_settings.provider).await?;
+    let database = database::connect_to_serve(database_settings, sink).await?;
     let embedder = embedder::for_server()?;
     let database = match &embedder {
         Some(embedder) => {

@@ -7,8 +7,7 @@ use anyhow::{Context, anyhow, bail};
 use memory_bank_core::clock::{SystemClock, SystemEntropy};
 use memory_bank_core::store::ChangeSink;
 use memory_bank_postgres::{
-    Cause, ConnectError, Database, DatabaseOptions, Deps, IsolationError, MigrateError, Pooling,
-    SearchOptions, TrustOptions,
+    Cause, ConnectError, Database, DatabaseOptions, Deps, MigrateError, Pooling, SearchOptions, TrustOptions,
 };
 use tokio::time::Instant;
 
@@ -44,11 +43,36 @@ pub(crate) async fn connect(
     settings: &DatabaseSettings,
     sink: Arc<dyn ChangeSink>,
 ) -> anyhow::Result<Database> {
+    Ok(connect_with(settings, sink, check_connection).await?.0)
+}
+
+/// Opens a database that servers serve: waits until it answers, has the schema and isolates tenants.
+pub(crate) async fn connect_to_serve(
+    settings: &DatabaseSettings,
+    sink: Arc<dyn ChangeSink>,
+) -> anyhow::Result<Database> {
+    // Both at once, over connections of their own: nearly every start finds what it needs.
+    let check = async |database: &Database| {
+        let (connection, is_prepared) = tokio::join!(check_connection(database), database.is_prepared());
+        connection.map(|()| is_prepared)
+    };
+    let (database, is_prepared) = connect_with(settings, sink, check).await?;
+    if !is_prepared {
+        prepare(&database, settings.provider).await?;
+    }
+    Ok(database)
+}
+
+async fn connect_with<T>(
+    settings: &DatabaseSettings,
+    sink: Arc<dyn ChangeSink>,
+    check: impl AsyncFn(&Database) -> Result<T, ConnectError>,
+) -> anyhow::Result<(Database, T)> {
     let database = open(settings, sink)?;
     let started = Instant::now();
     for attempt in 1u32.. {
-        match Box::pin(check_connection(&database)).await {
-            Ok(()) => return Ok(database),
+        match check(&database).await {
+            Ok(found) => return Ok((database, found)),
             Err(ConnectError::Unreachable(why)) if why.may_pass() && started.elapsed() < RETRY_FOR => {
                 tracing::warn!(attempt, error = %why, "waiting for the database");
                 tokio::time::sleep(RETRY_INTERVAL.min(RETRY_FOR.saturating_sub(started.elapsed()))).await;
@@ -118,24 +142,18 @@ pub(crate) fn advice(cause: Cause) -> &'static str {
 }
 
 /// Checks that the schema exists and isolates tenants. Supabase's schema is never changed automatically.
-pub(crate) async fn prepare(database: &Database, provider: Provider) -> anyhow::Result<()> {
-    // Both at once: with a prepared schema, which nearly every start finds, nothing is done twice.
-    let (missing, proof) = tokio::join!(missing_migrations(database), database.prove_isolation());
-    let missing = missing?;
-    if missing.is_empty() {
-        // Another process may have migrated between the two.
-        let proof = if proof.is_ok() { proof } else { database.prove_isolation().await };
-        return isolates(proof);
-    }
-    if provider == Provider::Supabase {
+async fn prepare(database: &Database, provider: Provider) -> anyhow::Result<()> {
+    let missing = missing_migrations(database).await?;
+    if !missing.is_empty() && provider == Provider::Supabase {
         return Err(missing_error(&missing));
     }
-    migrate(database).await?;
-    isolates(database.prove_isolation().await)
-}
-
-fn isolates(proof: Result<(), IsolationError>) -> anyhow::Result<()> {
-    proof.context("the database does not isolate tenants; the server does not start")
+    if !missing.is_empty() {
+        migrate(database).await?;
+    }
+    database
+        .prove_isolation()
+        .await
+        .context("the database does not isolate tenants; the server does not start")
 }
 
 /// Checks that the schema is known, for a command of the owner. Missing migrations are not applied: use `migrate`.

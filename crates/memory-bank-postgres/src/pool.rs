@@ -35,6 +35,9 @@ const BARE_TIMEOUT: Duration = Duration::from_secs(2);
 /// The most connections beside the pool.
 const MAX_BARE: usize = 2;
 
+/// The most connections for the checks before a server listens.
+const MAX_UNSETTLED: usize = 3;
+
 /// The use of the pool at one time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PoolUse {
@@ -54,6 +57,8 @@ pub(crate) struct ConnectionPool {
     pool: Pool,
     /// Connections without session settings, which are closed after use.
     bare: Pool,
+    /// Connections without session settings, for the checks before a server listens.
+    unsettled: Pool,
     pub(crate) statements: Arc<Statements>,
     pub(crate) liveness: Arc<Liveness>,
 }
@@ -92,6 +97,7 @@ impl ConnectionPool {
         let malformed = |error: BuildError| ConnectError::Malformed(error.to_string());
         let statements = Arc::new(Statements::new(mode));
         let bare = pool(MAX_BARE).build().map_err(malformed)?;
+        let unsettled = pool(MAX_UNSETTLED).build().map_err(malformed)?;
         let mut pool = pool(max_connections.max(1));
         if statements.keeps_sessions() {
             let settings: Arc<str> = Statements::session_settings().into();
@@ -101,7 +107,7 @@ impl ConnectionPool {
             }));
         }
         let pool = pool.build().map_err(malformed)?;
-        Ok(Self { pool, bare, statements, liveness: Arc::default() })
+        Ok(Self { pool, bare, unsettled, statements, liveness: Arc::default() })
     }
 
     /// Sends an empty statement, and waits for its reply.
@@ -145,6 +151,18 @@ impl ConnectionPool {
     pub(crate) async fn bare_connection(&self) -> Result<ClientWrapper, ConnectError> {
         let client = self.bare.get().await.map_err(|error| Unreachable::from(&error))?;
         Ok(Object::take(client))
+    }
+
+    /// A pool beside this one whose connections change no settings of their sessions, so that it may be used before it is known whether
+    /// others get these sessions next.
+    pub(crate) fn beside(&self) -> Self {
+        let statements = Arc::new(Statements::new(PoolerMode::Transaction));
+        Self { pool: self.unsettled.clone(), statements, ..self.clone() }
+    }
+
+    /// Closes the idle connections.
+    pub(crate) fn close_idle(&self) {
+        self.pool.retain(|_, _| false);
     }
 
     /// The size of the pool, and the connections in use, idle and waited for.

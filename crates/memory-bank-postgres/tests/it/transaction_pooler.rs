@@ -84,6 +84,8 @@ async fn nothing_is_left_in_the_sessions_of_a_transaction_pooler() {
     };
     let before = left().await;
     database.prove_isolation().await.unwrap();
+    // What is asked before it is known that this is a transaction pooler.
+    assert!(bench.open(&pooler.url_of(&bench.test, SERVER), 2).is_prepared().await);
     let bank = PostgresBank::new(database.clone(), "demo".to_owned());
     write(&bank, &alice, "a.md", "one").await.unwrap();
     assert_eq!(read(&bank, &alice, "a.md").await.as_deref(), Some("one"));
@@ -94,6 +96,23 @@ async fn nothing_is_left_in_the_sessions_of_a_transaction_pooler() {
     // In the same session, the role of servers reaches nothing by itself.
     let seen = client.simple_query("SELECT count(*) FROM public.documents").await;
     assert!(seen.is_err(), "{seen:?}");
+}
+
+#[tokio::test]
+async fn a_database_is_prepared_once_its_schema_is_complete_and_isolates() {
+    let bench = Bench::new().await;
+    assert!(bench.database.is_prepared().await);
+    bench.test.psql("ALTER TABLE public.documents NO FORCE ROW LEVEL SECURITY");
+    assert!(!bench.database.is_prepared().await);
+    bench.test.psql("ALTER TABLE public.documents FORCE ROW LEVEL SECURITY");
+    bench.test.psql("DELETE FROM public.schema_migrations WHERE version LIKE '003%'");
+    assert!(!bench.database.is_prepared().await);
+    assert!(
+        !Bench::on(memory_bank_test_postgres::TestDatabase::supabase(), memory_bank_test_postgres::SUPABASE)
+            .database
+            .is_prepared()
+            .await
+    );
 }
 
 #[tokio::test]
