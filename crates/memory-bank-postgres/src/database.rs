@@ -193,6 +193,11 @@ impl Database {
         self.pool.statements.are_prepared()
     }
 
+    /// This database over connections beside the pool that change no settings of their sessions.
+    pub(crate) fn beside(&self) -> Self {
+        Self { pool: self.pool.beside(), ..self.clone() }
+    }
+
     /// A connection outside of the pool that has one session from its first statement to its last.
     pub(crate) async fn session(&self) -> Result<deadpool_postgres::ClientWrapper, StoreError> {
         if !self.pool.statements.keeps_sessions() {

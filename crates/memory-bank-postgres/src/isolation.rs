@@ -212,7 +212,7 @@ impl Database {
     /// Whether the schema is complete and isolates tenants, over connections beside the pool that change no settings of their sessions.
     /// Where it does not or cannot be read, [`Self::migrations`] and [`Self::prove_isolation`] have the reason.
     pub async fn is_prepared(&self) -> bool {
-        let beside = Self { pool: self.pool.beside(), ..self.clone() };
+        let beside = self.beside();
         let (migrations, proof) = tokio::join!(beside.migrations(), beside.prove_isolation());
         beside.pool.close_idle();
         proof.is_ok() && migrations.is_ok_and(|all| all.iter().all(|one| one.applied_at.is_some()))
