@@ -116,8 +116,9 @@ pub(crate) fn core_documents(data: &[u8]) {
         assert_eq!(lost, None, "{} keeps its lines", document.name());
     }
     if recorded {
-        let word = text(4).split_whitespace().next().unwrap_or_default();
-        let word = word.trim_matches(|c: char| !c.is_alphanumeric());
+        // Characters that are not seen are replaced.
+        let word = text(4).split(|c: char| !c.is_alphanumeric()).find(|word| !word.is_empty());
+        let word = word.unwrap_or_default();
         let has_word = |(document, _): &(CoreDocument, &str)| {
             drafts.text(&document.path()).is_some_and(|text| text.contains(word))
         };

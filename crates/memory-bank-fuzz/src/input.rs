@@ -10,7 +10,8 @@ pub(crate) fn texts(data: &[u8], most: usize) -> Vec<String> {
 
 /// The lines with a visible character, trimmed.
 pub(crate) fn visible_lines(text: &str) -> impl Iterator<Item = &str> {
-    text.lines().map(str::trim).filter(|line| !line.is_empty())
+    // A carriage return alone ends a line, too.
+    text.split(['\n', '\r']).map(str::trim).filter(|line| !line.is_empty())
 }
 
 /// The first of `wanted` that does not come in `found` after those before it.

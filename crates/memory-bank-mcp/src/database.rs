@@ -7,7 +7,8 @@ use anyhow::{Context, anyhow, bail};
 use memory_bank_core::clock::{SystemClock, SystemEntropy};
 use memory_bank_core::store::ChangeSink;
 use memory_bank_postgres::{
-    Cause, ConnectError, Database, DatabaseOptions, Deps, MigrateError, Pooling, SearchOptions, TrustOptions,
+    Cause, ConnectError, Database, DatabaseOptions, Deps, MigrateError, PoolerMode, Pooling, SearchOptions,
+    TrustOptions,
 };
 use tokio::time::Instant;
 
@@ -100,7 +101,7 @@ async fn check_connection(database: &Database) -> Result<(), ConnectError> {
         Pooling::Transaction => {
             tracing::info!(
                 prepared = database.prepares_statements(),
-                "the database is reached through a transaction pooler, as `DB_POOLER` says"
+                "each transaction may get another session of the database, as `DB_POOLER=transaction` says"
             );
         }
         _ => {}
@@ -146,6 +147,13 @@ async fn prepare(database: &Database, provider: Provider) -> anyhow::Result<()> 
     let missing = missing_migrations(database).await?;
     if !missing.is_empty() && provider == Provider::Supabase {
         return Err(missing_error(&missing));
+    }
+    if !missing.is_empty() && database.pooler_mode() == PoolerMode::Transaction {
+        bail!(
+            "the schema lacks {}: run `memory-bank-mcp migrate` with `DB_POOLER=session` and a connection string that leads to the \
+             database itself, or to a session pooler",
+            missing.join(", ")
+        );
     }
     if !missing.is_empty() {
         migrate(database).await?;

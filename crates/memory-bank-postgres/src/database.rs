@@ -14,6 +14,7 @@ use memory_bank_core::store::{ChangeSink, RecentContents};
 use crate::connect_error::ConnectError;
 use crate::edit_groups::EditGroups;
 use crate::index_cache::{Indexes, SearchOptions};
+use crate::migrate::MigrateError;
 use crate::pool::{ConnectionPool, PoolUse};
 use crate::read_pool::SharedReadPool;
 use crate::slugs::Slugs;
@@ -199,13 +200,9 @@ impl Database {
     }
 
     /// A connection outside of the pool that has one session from its first statement to its last.
-    pub(crate) async fn session(&self) -> Result<deadpool_postgres::ClientWrapper, StoreError> {
+    pub(crate) async fn session(&self) -> Result<deadpool_postgres::ClientWrapper, MigrateError> {
         if !self.pool.statements.keeps_sessions() {
-            return Err(StoreError::Unavailable(
-                "this needs one session of the database from begin to end, which a transaction pooler does not give; connect to the \
-                 database itself for it"
-                    .to_owned(),
-            ));
+            return Err(MigrateError::NeedsSession);
         }
         Ok(deadpool_postgres::Object::take(self.connection().await?))
     }

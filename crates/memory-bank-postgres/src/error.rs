@@ -79,7 +79,13 @@ fn is_passing(code: &SqlState) -> bool {
 pub(crate) fn breaks_connection(error: &tokio_postgres::Error) -> bool {
     error.is_closed()
         || error.code().is_some_and(|code| {
-            [SqlState::INVALID_SQL_STATEMENT_NAME, SqlState::FEATURE_NOT_SUPPORTED].contains(code)
+            [
+                SqlState::INVALID_SQL_STATEMENT_NAME,
+                SqlState::DUPLICATE_PSTATEMENT,
+                SqlState::PROTOCOL_VIOLATION,
+                SqlState::FEATURE_NOT_SUPPORTED,
+            ]
+            .contains(code)
         })
 }
 

@@ -74,6 +74,11 @@ pub enum MigrateError {
         "this database was made before memory-bank-mcp 2.0, and nothing in it was changed; write each project into a folder with `memory-bank-mcp export` of the version that made it, make a new database, run `memory-bank-mcp migrate` there and bring the folders in with `memory-bank-mcp import`"
     )]
     BeforeTwo,
+    /// A transaction pooler is in between; nothing was changed.
+    #[error(
+        "this needs one session of the database from begin to end, which a transaction pooler does not give: run it with `DB_POOLER=session` and a connection string that leads to the database itself, or to a session pooler"
+    )]
+    NeedsSession,
     /// The query failed.
     #[error(transparent)]
     Store(#[from] StoreError),

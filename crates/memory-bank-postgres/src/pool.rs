@@ -99,13 +99,19 @@ impl ConnectionPool {
         let bare = pool(MAX_BARE).build().map_err(malformed)?;
         let unsettled = pool(MAX_UNSETTLED).build().map_err(malformed)?;
         let mut pool = pool(max_connections.max(1));
-        if statements.keeps_sessions() {
+        pool = if statements.keeps_sessions() {
             let settings: Arc<str> = Statements::session_settings().into();
-            pool = pool.post_create(Hook::async_fn(move |client, _| {
+            pool.post_create(Hook::async_fn(move |client, _| {
                 let settings = Arc::clone(&settings);
                 Box::pin(async move { client.batch_execute(&settings).await.map_err(HookError::Backend) })
-            }));
-        }
+            }))
+        } else {
+            let statements = Arc::clone(&statements);
+            pool.post_create(Hook::async_fn(move |client, _| {
+                let statements = Arc::clone(&statements);
+                Box::pin(async move { statements.observe(client).await.map_err(HookError::Backend) })
+            }))
+        };
         let pool = pool.build().map_err(malformed)?;
         Ok(Self { pool, bare, unsettled, statements, liveness: Arc::default() })
     }
@@ -127,7 +133,7 @@ impl ConnectionPool {
     pub(crate) async fn is_alive(&self, within: Duration) -> bool {
         let beside = async {
             tokio::time::sleep(within / 3).await;
-            if !self.liveness.has_answered_within(within) && self.bare_connection().await.is_err() {
+            if !self.liveness.has_answered_within(within) && !self.answers_beside().await {
                 std::future::pending::<()>().await;
             }
         };
@@ -145,6 +151,16 @@ impl ConnectionPool {
     pub(crate) fn has_lost_connections(&self) -> bool {
         let ended = !self.pool.retain(|client, _| !client.is_closed()).removed.is_empty();
         self.liveness.take_lost() || ended
+    }
+
+    /// Whether the database accepts a connection beside the pool. A transaction pooler accepts one by itself, so there it is a
+    /// statement that the database has to answer.
+    async fn answers_beside(&self) -> bool {
+        match self.bare_connection().await {
+            Ok(_) if self.statements.keeps_sessions() => true,
+            Ok(client) => client.simple_query("SELECT 1").await.is_ok(),
+            Err(_) => false,
+        }
     }
 
     /// A connection beside the pool, without session settings. Dropping it closes it.
@@ -190,8 +206,8 @@ impl ConnectionPool {
 
     /// All connections were in use for longer than a request waits: the database is busy if it answers at all.
     pub(crate) async fn no_free_connection(&self) -> StoreError {
-        let beside = tokio::time::timeout(BARE_TIMEOUT, self.bare_connection());
-        if self.liveness.has_answered_within(WAIT_TIMEOUT) || matches!(beside.await, Ok(Ok(_))) {
+        let beside = tokio::time::timeout(BARE_TIMEOUT, self.answers_beside());
+        if self.liveness.has_answered_within(WAIT_TIMEOUT) || beside.await.unwrap_or(false) {
             return StoreError::Overloaded;
         }
         self.liveness.record_loss();

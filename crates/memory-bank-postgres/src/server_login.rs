@@ -8,6 +8,7 @@ use crate::connect_error::ConnectError;
 use crate::connection_string::ConnectionString;
 use crate::database::Database;
 use crate::error::describe;
+use crate::migrate::MigrateError;
 
 /// Concurrent migrations set the role one after the other. An arbitrary lock number.
 const LOCK: i64 = 0x6d62_6d63_705f_6d32;
@@ -57,7 +58,7 @@ impl Database {
     ///
     /// # Errors
     /// A query fails, or this login role may not create roles.
-    pub async fn set_server_login(&self, role: &str, password: &str) -> Result<LoginOutcome, StoreError> {
+    pub async fn set_server_login(&self, role: &str, password: &str) -> Result<LoginOutcome, MigrateError> {
         // The connection is closed afterwards, which releases the lock in any case.
         let client = self.session().await?;
         let failed = |error: tokio_postgres::Error| StoreError::Unavailable(describe(&error));

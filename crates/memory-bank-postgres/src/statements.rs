@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use deadpool_postgres::ClientWrapper;
 use futures::future::join3;
 use parking_lot::RwLock;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Error, Row, Statement};
+use tokio_postgres::{Client, Error, Row, SimpleQueryMessage, Statement};
 
 /// The settings of every session, or of every transaction where a session is not kept. The database itself ends a hanging statement
 /// and an idle transaction; the lock time-out equals that of the folder store. Plans are generic: statements find rows by keys, for
@@ -29,6 +30,12 @@ const SETTINGS: [(&str, &str); 6] = [
 const OWN_NAME: &str = "SELECT name FROM pg_catalog.pg_prepared_statements \
     WHERE statement LIKE '%memory-bank-mcp asks for its own name%'";
 
+/// The name of a statement whose types are asked for. It lives in one transaction only.
+const PROBE: &str = "memory_bank_mcp_probe";
+/// The types of its parameters, in order.
+const PARAMETER_TYPES: &str = "SELECT t.type::oid FROM pg_catalog.pg_prepared_statements p, \
+    unnest(p.parameter_types) WITH ORDINALITY AS t (type, place) WHERE p.name = 'memory_bank_mcp_probe' ORDER BY t.place";
+
 /// What connections lead to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -44,7 +51,8 @@ pub enum PoolerMode {
 #[derive(Debug)]
 pub(crate) struct Statements {
     mode: PoolerMode,
-    /// Whether the pooler takes prepared statements from one session to another, as PgBouncer does from 1.21 on.
+    /// Whether the pooler takes prepared statements from one session to another, as PgBouncer does from 1.21 on; as the latest
+    /// connection found it.
     carries_prepared: AtomicBool,
     /// The types of the parameters, by statement. The statements are constants of the program, so there are few.
     types: RwLock<HashMap<&'static str, Arc<[Type]>>>,
@@ -118,9 +126,14 @@ impl Statements {
         Ok(self.types.read().get(sql).map(|types| Ready::Text(sql, Arc::clone(types))))
     }
 
+    /// The types of the parameters, in an open transaction. The driver's own names may be those of another program in this session.
     async fn learn(&self, client: &Client, sql: &'static str) -> Result<Ready, Error> {
-        // Dropping the statement closes it, before the transaction ends.
-        let types: Arc<[Type]> = client.prepare(sql).await?.params().into();
+        let asked = format!("PREPARE {PROBE} AS {sql}; {PARAMETER_TYPES}; DEALLOCATE {PROBE}");
+        let rows = client.simple_query(&asked).await?.into_iter().filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => row.get(0)?.parse().ok(),
+            _ => None,
+        });
+        let types: Arc<[Type]> = rows.map(|oid| Type::from_oid(oid).unwrap_or(Type::UNKNOWN)).collect();
         self.types.write().insert(sql, Arc::clone(&types));
         Ok(Ready::Text(sql, types))
     }
@@ -148,22 +161,29 @@ impl Statements {
         Ok(rows)
     }
 
-    /// Finds out, once, whether the pooler carries prepared statements. Needs a connection that nothing else uses.
+    /// Finds out, on a new connection, whether the pooler carries prepared statements.
     ///
     /// # Errors
     /// The database does not answer.
     pub(crate) async fn observe(&self, client: &Client) -> Result<(), Error> {
-        if self.keeps_sessions() {
-            return Ok(());
-        }
         client.batch_execute(&self.begin("BEGIN READ ONLY")).await?;
         let names = own_names(client).await;
         client.batch_execute("ROLLBACK").await?;
         // A pooler that carries statements gives them names of its own; the driver's are `s` and a number.
         let is_own = |name: &String| name.strip_prefix('s').is_some_and(|rest| rest.parse::<u64>().is_ok());
-        let names = names?;
+        let names = match names {
+            // Of a statement that another program has left in the session: the name was not translated.
+            Err(error) if error.code() == Some(&SqlState::DUPLICATE_PSTATEMENT) => Vec::new(),
+            names => names?,
+        };
         self.carries_prepared.store(!names.is_empty() && !names.iter().any(is_own), Ordering::Relaxed);
         Ok(())
+    }
+
+    /// A connection has failed, perhaps since the pooler carries no prepared statements any more: sends their text, until the next
+    /// connection has found out.
+    pub(crate) fn doubt(&self) {
+        self.carries_prepared.store(false, Ordering::Relaxed);
     }
 
     /// Whether statements are prepared once per connection.

@@ -507,6 +507,7 @@ impl ConnectionGuard {
 impl Drop for ConnectionGuard {
     fn drop(&mut self) {
         if let Some(connection) = self.connection.take() {
+            self.statements.doubt();
             drop(Object::take(connection));
         }
     }

@@ -378,7 +378,7 @@ fn through_a_session_pooler_a_project_is_served_and_edited() {
 #[test]
 fn through_a_transaction_pooler_that_was_asked_for_a_project_is_served_and_edited() {
     let report = served_through_a_pooler("transaction");
-    report.expect_finding("database.pooler", &["ok: a transaction pooler, as `DB_POOLER` says"]);
+    report.expect_finding("database.pooler", &["ok: `DB_POOLER=transaction`"]);
     report.expect_finding("database.isolation", &["ok"]);
 }
 

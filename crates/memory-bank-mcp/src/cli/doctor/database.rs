@@ -71,9 +71,9 @@ fn report_pooling(pooling: Pooling, database: &Database, findings: &mut Findings
         Pooling::Transaction => findings.ok(
             "database.pooler",
             if database.prepares_statements() {
-                "a transaction pooler, as `DB_POOLER` says; it carries prepared statements"
+                "`DB_POOLER=transaction`: each transaction may get another session; prepared statements are carried from one to another"
             } else {
-                "a transaction pooler, as `DB_POOLER` says; it carries no prepared statements, so their text is sent each time"
+                "`DB_POOLER=transaction`: each transaction may get another session; no prepared statements are carried, so their text is sent each time"
             },
         ),
         Pooling::Unknown(why) => findings.warning(

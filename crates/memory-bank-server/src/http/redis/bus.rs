@@ -105,7 +105,8 @@ impl Publisher {
             // Its name is known once a primary is.
             let cached = cache_key(&self.link, hash);
             let deleted = self.link.send::<i64>(redis::cmd("DEL").arg(cached)).await.is_some();
-            deleted && self.publish_invalidation(invalidation.clone()).await
+            // The node of the entry may be silent, and that of the message not.
+            self.publish_invalidation(invalidation.clone()).await && deleted
         };
         self.retry_until_published(once).await
     }

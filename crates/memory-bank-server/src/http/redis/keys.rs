@@ -24,6 +24,9 @@ const MIN_TTL: Duration = Duration::from_secs(1);
 /// The clock and a value of one node.
 const TIME_AND_VALUE: &str = "return {redis.call('TIME'), redis.call('GET', KEYS[1])}";
 
+/// The namespace of cached keys.
+const NAMESPACE: &str = "apikey";
+
 pub(super) struct RedisKeys {
     link: Arc<Link>,
     script: Script,
@@ -123,7 +126,7 @@ impl KeyCache for RedisKeys {
     }
 
     async fn forget(&self, hash: &KeyHash) {
-        self.link.delete(cache_key(&self.link, hash)).await;
+        self.link.delete_cached(NAMESPACE, hash.to_hex()).await;
     }
 }
 
@@ -139,7 +142,7 @@ fn remaining_ttl(read_at: i64, is_key: bool, CacheTime(now): CacheTime) -> Optio
 
 /// The name under which an identity is cached.
 pub(super) fn cache_key(link: &Link, hash: &KeyHash) -> String {
-    link.cache_key("apikey", hash.to_hex())
+    link.cache_key(NAMESPACE, hash.to_hex())
 }
 
 /// An identity that did not come from a key.

@@ -2,7 +2,7 @@
 //! that Sentinels name is followed.
 
 use parking_lot::Mutex;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -28,7 +28,10 @@ const FOLLOW_INTERVAL: Duration = Duration::from_secs(1);
 /// cut off without a message, and would be silent for many minutes, until the system gives it up.
 const REPLACEMENT_AGE: Duration = Duration::from_secs(3);
 
-/// How many keys may be queued for deletion. Further keys are left to expire.
+/// For how long after a change of a cached entry a fail-over may have lost it, or another server may use other names than this one.
+const LOST_WITHIN: Duration = Duration::from_secs(30);
+
+/// How many keys may be queued for deletion, and how many changes are remembered. Further keys are left to expire.
 const MAX_QUEUED_DELETES: usize = 10_000;
 /// How many of them one command deletes.
 const DELETES_PER_COMMAND: usize = 500;
@@ -66,6 +69,8 @@ pub(crate) struct Link {
     /// Keys that must be evicted and could not be deleted yet.
     queued_deletes: Mutex<BTreeSet<String>>,
     queued: Notify,
+    /// The cached entries that this server has lately changed or deleted: when, the namespace and the id; the oldest first.
+    changed: Mutex<VecDeque<(Instant, &'static str, String)>>,
 }
 
 /// The connection that commands use; none before Sentinels or a cluster have answered.
@@ -110,6 +115,7 @@ impl Link {
             open_until: AtomicU64::new(0),
             queued_deletes: Mutex::default(),
             queued: Notify::new(),
+            changed: Mutex::default(),
         })
     }
 
@@ -157,6 +163,9 @@ impl Link {
         if is_new {
             let connection = Connection::lazy(&client)?;
             *self.current.lock() = Current::new(Some(client), connection);
+            if before.is_some() {
+                tracing::warn!("Redis has another primary now");
+            }
             self.announce_move(before.is_some());
         }
         Ok(())
@@ -170,7 +179,9 @@ impl Link {
             let current = self.current.lock();
             (current.connection.is_some(), current.connection.is_some() && !current.is_outdated)
         };
-        self.note_epoch(epoch, is_known);
+        if self.note_epoch(epoch, is_known) && is_known {
+            tracing::warn!("the cluster of Redis has another primary now, or has moved keys");
+        }
         if !is_open && let Place::Cluster(cluster, _) = &self.place {
             let opened = tokio::time::timeout(CLUSTER_TIMEOUT, cluster.get_async_connection()).await;
             let connection = Connection::Cluster(opened.unwrap_or_else(|_| Err(silent()))?);
@@ -179,11 +190,13 @@ impl Link {
         Ok(())
     }
 
-    /// After a fail-over, messages and deletions of this server may be lost with the former primary.
-    fn note_epoch(&self, epoch: u64, was_known: bool) {
-        if self.epoch.fetch_max(epoch, Ordering::Relaxed) < epoch {
+    /// After a fail-over, messages and deletions of this server may be lost with the former primary. Whether the number has risen.
+    fn note_epoch(&self, epoch: u64, was_known: bool) -> bool {
+        let has_risen = self.epoch.fetch_max(epoch, Ordering::Relaxed) < epoch;
+        if has_risen {
             self.announce_move(was_known);
         }
+        has_risen
     }
 
     /// Makes this server listen at the new primary, and all servers read again what they may have missed.
@@ -191,11 +204,13 @@ impl Link {
         if !was_known {
             return;
         }
-        tracing::warn!("Redis has another primary now");
         // The breaker opened for the former one.
         self.open_until.store(0, Ordering::Relaxed);
         self.moved.send_replace(());
-        self.queue_missed_notice();
+        // A server that knew the new primary first may have read what changed since, and have cached what was before.
+        let lately =
+            self.changed.lock().iter().map(|(_, namespace, id)| self.cache_key(namespace, id)).collect();
+        self.queue_deletes(lately);
     }
 
     /// Servers that can be asked: the one, the primary as far as it is known, or those that a cluster was named by.
@@ -262,27 +277,52 @@ impl Link {
         self.with(async |manager| command.query_async(manager).await).await
     }
 
-    /// Deletes a key: now, or as soon as Redis answers.
-    pub(super) async fn delete(&self, key: String) {
+    /// Deletes a cached entry: now, or as soon as Redis answers.
+    pub(super) async fn delete_cached(&self, namespace: &'static str, id: impl std::fmt::Display) {
+        let key = self.changed_key(namespace, id.to_string());
         if self.send::<()>(redis::cmd("DEL").arg(&key)).await.is_none() {
-            self.queue_delete(key);
+            self.queue_deletes(vec![key]);
         }
     }
 
-    /// Stores a value for some seconds. If that fails, the existing value is deleted as soon as Redis answers.
-    pub(super) async fn replace(&self, key: String, value: Vec<u8>, seconds: i64) {
+    /// Replaces a cached entry, for some seconds. If that fails, the existing one is deleted as soon as Redis answers.
+    pub(super) async fn replace_cached(
+        &self,
+        namespace: &'static str,
+        id: impl std::fmt::Display,
+        value: Vec<u8>,
+        seconds: i64,
+    ) {
+        let key = self.changed_key(namespace, id.to_string());
         if self.send::<()>(redis::cmd("SET").arg(&key).arg(value).arg("EX").arg(seconds)).await.is_none() {
-            self.queue_delete(key);
+            self.queue_deletes(vec![key]);
         }
     }
 
-    fn queue_delete(&self, key: String) {
-        let mut queued_deletes = self.queued_deletes.lock();
-        if queued_deletes.len() < MAX_QUEUED_DELETES {
-            queued_deletes.insert(key);
-        } else {
-            tracing::warn!("too many keys wait to be deleted from Redis; this one will expire there");
+    /// Remembers that an entry changes, and names it. In this order: a fail-over in between finds it.
+    fn changed_key(&self, namespace: &'static str, id: String) -> String {
+        let mut changed = self.changed.lock();
+        while changed.len() >= MAX_QUEUED_DELETES
+            || changed.front().is_some_and(|(at, ..)| at.elapsed() > LOST_WITHIN)
+        {
+            changed.pop_front();
         }
+        // One server has no fail-over.
+        if !matches!(self.place, Place::One(_)) {
+            changed.push_back((Instant::now(), namespace, id.clone()));
+        }
+        drop(changed);
+        self.cache_key(namespace, id)
+    }
+
+    /// Deletes keys as soon as Redis answers; then all servers read again what they may have missed.
+    fn queue_deletes(&self, keys: Vec<String>) {
+        let mut queued_deletes = self.queued_deletes.lock();
+        let room = MAX_QUEUED_DELETES.saturating_sub(queued_deletes.len());
+        if keys.len() > room {
+            tracing::warn!("too many keys wait to be deleted from Redis; some will expire there");
+        }
+        queued_deletes.extend(keys.into_iter().take(room));
         drop(queued_deletes);
         self.queue_missed_notice();
     }

@@ -16,6 +16,9 @@ use crate::http::redis::link::Link;
 /// Longest time in the cache, in seconds.
 const MAX_TTL_SECONDS: i64 = 24 * 3600;
 
+/// The namespace of cached sessions.
+const NAMESPACE: &str = "session";
+
 pub(super) struct RedisSessions {
     link: Arc<Link>,
     store: Arc<dyn SessionStore>,
@@ -28,7 +31,7 @@ impl RedisSessions {
     }
 
     async fn cached(&self, id: SessionId) -> Option<SessionRecord> {
-        let key = self.link.cache_key("session", id);
+        let key = self.link.cache_key(NAMESPACE, id);
         let text: Vec<u8> = self.link.send::<Option<Vec<u8>>>(redis::cmd("GET").arg(&key)).await.flatten()?;
         match serde_json::from_slice::<SessionRecord>(&text) {
             Ok(record) if record.id == id => Some(record),
@@ -43,14 +46,14 @@ impl RedisSessions {
     /// Caches a record that was read. An existing one is newer, or the same.
     async fn cache(&self, record: &SessionRecord) {
         let Some((seconds, text)) = self.cache_entry(record) else { return };
-        let key = self.link.cache_key("session", record.id);
+        let key = self.link.cache_key(NAMESPACE, record.id);
         self.link.send::<()>(redis::cmd("SET").arg(&key).arg(text).arg("EX").arg(seconds).arg("NX")).await;
     }
 
     /// Caches a record that was changed.
     async fn replace(&self, record: &SessionRecord) {
         let Some((seconds, text)) = self.cache_entry(record) else { return };
-        self.link.replace(self.link.cache_key("session", record.id), text, seconds).await;
+        self.link.replace_cached(NAMESPACE, record.id, text, seconds).await;
     }
 
     /// For how many seconds to cache a record, and its text.
@@ -61,7 +64,7 @@ impl RedisSessions {
     }
 
     async fn forget(&self, id: SessionId) {
-        self.link.delete(self.link.cache_key("session", id)).await;
+        self.link.delete_cached(NAMESPACE, id).await;
     }
 }
 
