@@ -5,6 +5,7 @@ use memory_bank_core::error::StoreError;
 use crate::column::column;
 use crate::database::Database;
 use crate::error::describe;
+use crate::statements::only_row;
 use crate::tenant::Query;
 
 /// Why this database must not serve.
@@ -331,7 +332,8 @@ async fn role_holds(client: &tokio_postgres::Client) -> Result<(), IsolationErro
             describe(&error)
         )));
     }
-    let role = client.query_one(ROLE, &[]).await.map_err(|error| unavailable(&error))?;
+    let no_row = || StoreError::Unavailable("the database returned no row".to_owned());
+    let role = only_row(client, ROLE).await.map_err(|error| unavailable(&error))?.ok_or_else(no_row)?;
     let (name, superuser, bypass): (String, bool, bool) =
         (column(&role, 0)?, column(&role, 1)?, column(&role, 2)?);
     if name != "app_user" || superuser || bypass {
@@ -341,10 +343,8 @@ async fn role_holds(client: &tokio_postgres::Client) -> Result<(), IsolationErro
         )));
     }
     let any: Vec<String> = TENANT_TABLES.iter().map(|name| format!("EXISTS (SELECT FROM {name})")).collect();
-    let seen = client
-        .query_one(&format!("SELECT {}", any.join(" OR ")), &[])
-        .await
-        .map_err(|error| unavailable(&error))?;
+    let any = format!("SELECT {}", any.join(" OR "));
+    let seen = only_row(client, &any).await.map_err(|error| unavailable(&error))?.ok_or_else(no_row)?;
     if column::<bool>(&seen, 0)? {
         return Err(refused(
             "rows can be seen without a context; run migrations/002_policies.sql again".to_owned(),

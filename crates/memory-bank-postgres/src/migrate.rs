@@ -9,6 +9,7 @@ use tokio_postgres::error::SqlState;
 
 use crate::database::Database;
 use crate::error::describe;
+use crate::statements::only_row;
 
 /// The files in the order of their numbers: version and text, compressed by the build script; see [`script_text`]. The only list of them; a test compares it with `migrations/`,
 /// with the copies for Supabase and with the mounts of Compose.
@@ -142,16 +143,16 @@ impl Database {
 
 async fn status(client: &tokio_postgres::Client) -> Result<Vec<Migration>, MigrateError> {
     let failed = |error: tokio_postgres::Error| StoreError::Unavailable(describe(&error));
-    let table = client
-        .query_one("SELECT to_regclass('public.schema_migrations') IS NOT NULL", &[])
-        .await
-        .map_err(failed)?;
-    let rows = if table.try_get::<_, bool>(0).map_err(failed)? {
-        let before_two = client.query_one(BEFORE_TWO, &[]).await.map_err(failed)?;
-        if before_two.try_get::<_, bool>(0).map_err(failed)? {
+    let holds = async |question: &str| match only_row(client, question).await.map_err(failed)? {
+        Some(row) => row.try_get::<_, bool>(0).map_err(failed),
+        None => Ok(false),
+    };
+    let rows = if holds("SELECT to_regclass('public.schema_migrations') IS NOT NULL").await? {
+        if holds(BEFORE_TWO).await? {
             return Err(MigrateError::BeforeTwo);
         }
-        client.query("SELECT version, applied_at FROM public.schema_migrations", &[]).await.map_err(failed)?
+        let all = "SELECT version, applied_at FROM public.schema_migrations";
+        client.query_typed(all, &[]).await.map_err(failed)?
     } else {
         Vec::new()
     };

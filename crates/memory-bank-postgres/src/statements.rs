@@ -192,6 +192,11 @@ impl Statements {
     }
 }
 
+/// The only row of a query without parameters, whose text is sent: no session has to know a statement.
+pub(crate) async fn only_row(client: &Client, sql: &str) -> Result<Option<Row>, Error> {
+    Ok(client.query_typed(sql, &[]).await?.into_iter().next())
+}
+
 async fn own_names(client: &Client) -> Result<Vec<String>, Error> {
     let statement = client.prepare(OWN_NAME).await?;
     client.query(&statement, &[]).await?.iter().map(|row| row.try_get(0)).collect()
