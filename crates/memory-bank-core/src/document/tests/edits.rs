@@ -56,6 +56,15 @@ fn a_replaced_section_keeps_the_blank_lines_below_its_heading(
 }
 
 #[rstest]
+#[case("# A\n\nnew\n", "# A\n\nnew\n\n# B\n")]
+#[case("first\r# A\n\nnew\n", "# A\n\nfirst\r# A\n\nnew\n\n# B\n")]
+#[case("A\r\n===\r\n\r\nnew\r\n", "# A\n\nnew\n\n# B\n")]
+fn only_a_repeated_heading_is_left_out_of_a_replaced_section(#[case] text: &str, #[case] expected: &str) {
+    let edit = Edit::ReplaceSection { heading: "A".to_owned(), text: text.to_owned() };
+    assert_eq!(apply_edits("# A\n\nold\n\n# B\n", &[edit]).unwrap(), expected);
+}
+
+#[rstest]
 #[case(json!({"op": "replace", "old": "x", "new": "y"}), "occurs 2 times (lines 1, 3)")]
 #[case(json!({"op": "replace", "old": "x", "new": "y", "count": 3}), "occurs 2 times")]
 #[case(json!({"op": "replace", "old": "nope", "new": "y"}), "was not found")]
