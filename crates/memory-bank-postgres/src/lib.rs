@@ -12,6 +12,7 @@ mod bank;
 mod call_log;
 mod column;
 mod connect_error;
+mod connection_guard;
 mod connection_string;
 mod connector;
 mod database;

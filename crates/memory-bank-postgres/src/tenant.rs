@@ -5,7 +5,6 @@
 //! discarded, and its connection closed, unless everything before it succeeded. A write is never pipelined: it costs
 //! a second round trip, which also commits.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::Object;
@@ -16,16 +15,16 @@ use memory_bank_core::identity::KeyHash;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
+use crate::connection_guard::ConnectionGuard;
 use crate::database::Database;
 use crate::error::{
     breaks_connection, describe, is_conflict, is_connection_closed, is_deadlock, store_error,
 };
-use crate::pool::{ConnectionPool, Liveness};
-use crate::statements::{Ready, Statements};
+use crate::statements::Ready;
 
 /// Time-out of one round trip. The database's own time-outs end a statement sooner, so this one applies only if
 /// nothing answers at all.
-const ROUND_TRIP_TIMEOUT: Duration = Duration::from_secs(25);
+pub(crate) const ROUND_TRIP_TIMEOUT: Duration = Duration::from_secs(25);
 
 /// Time-out of one step of the transfer of a whole project.
 const TRANSFER_TIMEOUT: Duration = Duration::from_secs(330);
@@ -35,7 +34,7 @@ const DEADLOCK_ATTEMPTS: u32 = 3;
 
 /// `set_config` with `true` is SET LOCAL with parameters: it ends with the transaction. An invalid context is refused
 /// here, also where the queries would match no row and so evaluate no policy.
-const CONTEXT: &str = "SELECT set_config('app.current_user_id', $1, true), \
+pub(crate) const CONTEXT: &str = "SELECT set_config('app.current_user_id', $1, true), \
     set_config('app.current_project_id', $2, true), set_config('app.current_key_id', $3, true), \
     set_config('app.current_key_hash', $4, true), set_config('app.current_purpose', $5, true), \
     set_config('role', 'app_user', true), app.expect_access()::text";
@@ -70,7 +69,7 @@ pub(crate) type Value<'a> = &'a (dyn ToSql + Sync);
 /// One statement with its parameters.
 #[derive(Clone, Copy)]
 pub(crate) struct Query<'a> {
-    sql: &'static str,
+    pub(crate) sql: &'static str,
     values: &'a [Value<'a>],
 }
 
@@ -439,78 +438,6 @@ async fn run(
     // `join_all` polls up to thirty futures in their order, and polling a query for the first time sends it.
     join_all(statements.iter().zip(queries).map(|(statement, query)| statement.query(client, query.values)))
         .await
-}
-
-/// A borrowed connection that is closed unless it is returned: after a cancellation or a time-out it may have an open
-/// transaction of some tenant.
-struct ConnectionGuard {
-    connection: Option<Object>,
-    statements: Arc<Statements>,
-    liveness: Arc<Liveness>,
-}
-
-impl ConnectionGuard {
-    async fn open(pool: &ConnectionPool) -> Result<Self, StoreError> {
-        Ok(Self {
-            connection: Some(pool.connection().await?),
-            statements: Arc::clone(&pool.statements),
-            liveness: Arc::clone(&pool.liveness),
-        })
-    }
-
-    fn client(&self) -> Result<&Object, StoreError> {
-        self.connection
-            .as_ref()
-            .ok_or_else(|| StoreError::Unavailable("the connection was given back".to_owned()))
-    }
-
-    /// The context and the statements, before a transaction begins.
-    async fn prepare(&self, queries: &[Query<'_>]) -> Result<(Ready, Vec<Ready>), StoreError> {
-        let context = self.statement(CONTEXT).await?;
-        let mut statements = Vec::with_capacity(queries.len());
-        for query in queries {
-            statements.push(self.statement(query.sql).await?);
-        }
-        Ok((context, statements))
-    }
-
-    async fn statement(&self, sql: &'static str) -> Result<Ready, StoreError> {
-        let prepared = self.answer_of(self.statements.prepare(self.client()?, sql)).await?;
-        prepared.map_err(|error| store_error(&error))
-    }
-
-    /// The statements, in an open transaction.
-    async fn statements_within(&self, queries: &[Query<'_>]) -> Result<Vec<Ready>, StoreError> {
-        let mut statements = Vec::with_capacity(queries.len());
-        for query in queries {
-            let prepared = self.answer_of(self.statements.prepare_within(self.client()?, query.sql)).await?;
-            statements.push(prepared.map_err(|error| store_error(&error))?);
-        }
-        Ok(statements)
-    }
-
-    async fn answer_of<T>(&self, work: impl Future<Output = T>) -> Result<T, StoreError> {
-        let answer = tokio::time::timeout(ROUND_TRIP_TIMEOUT, work).await;
-        let alive = self.client().is_ok_and(|client| !client.is_closed());
-        match &answer {
-            Ok(_) if alive => self.liveness.record_answer(),
-            _ => self.liveness.record_loss(),
-        }
-        answer.map_err(|_| StoreError::Unreachable("the database does not answer".to_owned()))
-    }
-
-    fn release(mut self) {
-        drop(self.connection.take());
-    }
-}
-
-impl Drop for ConnectionGuard {
-    fn drop(&mut self) {
-        if let Some(connection) = self.connection.take() {
-            self.statements.doubt();
-            drop(Object::take(connection));
-        }
-    }
 }
 
 #[cfg(test)]
