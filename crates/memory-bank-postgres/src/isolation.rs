@@ -92,7 +92,7 @@ const PARTITIONS: &str = "SELECT c.oid::regclass::text, c.relrowsecurity AND c.r
 
 /// Policies that give app_user, or a role that it is a member of, access to rows of any project: permissive ones that
 /// do not call one of the functions that ask for the caller's role in its project. An empty table would not reveal them. The stored
-/// trees are searched for the calls, in which a space within a name is escaped: to print a policy as SQL takes ten times as long.
+/// trees are searched for the calls, in which a space within a name is escaped: to print the policies as SQL takes twice as long.
 const OPEN_POLICIES: &str = "SELECT p.polname::text, p.polrelid::regclass::text FROM pg_catalog.pg_policy p \
     JOIN unnest($1::text[]) AS t (name) ON p.polrelid = to_regclass(t.name) \
     WHERE p.polpermissive AND EXISTS (SELECT FROM unnest(p.polroles) AS r (id) \

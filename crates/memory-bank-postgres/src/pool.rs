@@ -98,8 +98,8 @@ impl ConnectionPool {
         let statements = Arc::new(Statements::new(mode));
         let bare = pool(MAX_BARE).build().map_err(malformed)?;
         let unsettled = pool(MAX_UNSETTLED).build().map_err(malformed)?;
-        let mut pool = pool(max_connections.max(1));
-        pool = if statements.keeps_sessions() {
+        let pool = pool(max_connections.max(1));
+        let pool = if statements.keeps_sessions() {
             let settings: Arc<str> = Statements::session_settings().into();
             pool.post_create(Hook::async_fn(move |client, _| {
                 let settings = Arc::clone(&settings);

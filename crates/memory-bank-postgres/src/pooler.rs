@@ -37,7 +37,8 @@ pub enum Pooling {
 }
 
 impl Database {
-    /// Checks whether connections keep their sessions, or, where they need not, whether a pooler carries prepared statements. Uses two connections that are opened for it and closed again.
+    /// Checks whether connections keep their sessions, or, where they need not, whether a pooler carries prepared statements. Opens two
+    /// connections for it, and closes them again.
     /// They change no settings, so that nothing is left in sessions that others get next.
     ///
     /// # Errors

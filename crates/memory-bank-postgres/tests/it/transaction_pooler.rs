@@ -84,7 +84,7 @@ async fn nothing_is_left_in_the_sessions_of_a_transaction_pooler() {
     };
     let before = left().await;
     database.prove_isolation().await.unwrap();
-    // What is asked before it is known that this is a transaction pooler.
+    // A server that expects sessions reads the schema before it detects the pooler.
     assert!(bench.open(&pooler.url_of(&bench.test, SERVER), 2).is_prepared().await);
     let bank = PostgresBank::new(database.clone(), "demo".to_owned());
     write(&bank, &alice, "a.md", "one").await.unwrap();

@@ -54,7 +54,7 @@ pub(crate) struct Link {
     current: Mutex<Current>,
     /// Changes when there is another primary.
     moved: watch::Sender<()>,
-    /// The number of the latest fail-over. What was cached before it may lack deletions that the former primary took with it.
+    /// The number of the latest fail-over. A deletion before it may be lost with the former primary, so later entries have other names.
     epoch: AtomicU64,
     /// Why no primary is known.
     why_unknown: Mutex<Option<String>>,
@@ -207,7 +207,7 @@ impl Link {
         // The breaker opened for the former one.
         self.open_until.store(0, Ordering::Relaxed);
         self.moved.send_replace(());
-        // A server that knew the new primary first may have read what changed since, and have cached what was before.
+        // A server that found the new primary earlier may have cached the former state there.
         let lately =
             self.changed.lock().iter().map(|(_, namespace, id)| self.cache_key(namespace, id)).collect();
         self.queue_deletes(lately);
