@@ -82,6 +82,12 @@ impl Postgres {
         worked(pid)
     }
 
+    /// The port that it listens on.
+    #[allow(dead_code, reason = "shared with programs that do not call it")]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// The server info.
     pub fn version(&self) -> anyhow::Result<String> {
         Ok(self.psql("SHOW server_version")?.trim().to_owned())
@@ -250,7 +256,7 @@ impl Drop for Served {
 }
 
 /// The processor time of a process, of its children that live, and of those that it waited for.
-fn worked(process: u32) -> anyhow::Result<Duration> {
+pub fn worked(process: u32) -> anyhow::Result<Duration> {
     /// The kernel reports times in hundredths of a second.
     const TICK: Duration = Duration::from_millis(10);
     let mut ticks = 0_u32;

@@ -15,19 +15,22 @@ mod redis;
 #[path = "../http/servers.rs"]
 #[allow(dead_code, reason = "shared with another program, which calls the rest")]
 mod servers;
+mod standbys;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use clap::{Parser, Subcommand};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::clients::{Client, Mix, Shared};
+use crate::load::Script;
 use crate::patroni::Patroni;
 use crate::redis::Group;
 use crate::servers::{Postgres, Redis, Served, operate};
+use crate::standbys::{STANDBYS, Standbys};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -58,6 +61,15 @@ enum Topology {
         /// A commit does not wait for a replica.
         #[arg(long)]
         asynchronous: bool,
+    },
+    /// PostgreSQL with two standbys that answer reads: kills, hangs and late replay of a standby, and the cost of reads.
+    Standbys {
+        /// The connections of the measured reads.
+        #[arg(long, default_value_t = 16)]
+        connections: usize,
+        /// The seconds of each measurement.
+        #[arg(long, default_value_t = 5)]
+        seconds: u64,
     },
     /// A Redis with two replicas and three Sentinels: kills of the primary.
     Sentinel,
@@ -98,6 +110,10 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     match arguments.topology {
         Topology::Patroni { asynchronous } => {
             on_patroni(arguments, &binary, home.path(), !asynchronous).await
+        }
+        Topology::Standbys { connections, seconds } => {
+            let length = Duration::from_secs(seconds);
+            on_standbys(arguments, &binary, home.path(), connections, length).await
         }
         Topology::Sentinel => {
             let group = Group::sentinels(home.path())?;
@@ -186,6 +202,91 @@ async fn on_patroni(
         load.during("its return", || Ok(()), || cluster.wait_until_whole()).await?;
     }
     load.end(is_synchronous).await
+}
+
+async fn on_standbys(
+    arguments: &Arguments,
+    binary: &Path,
+    home: &Path,
+    connections: usize,
+    length: Duration,
+) -> anyhow::Result<()> {
+    let (postgres, redis) = (Postgres::start(home)?, Redis::start(home)?);
+    let keys = prepare(binary, &postgres.url("postgres"), arguments.clients)?;
+    postgres.psql(&format!("CREATE ROLE {ROLE} LOGIN; GRANT app_server TO {ROLE}"))?;
+    let mut standbys = Standbys::start(home, &postgres)?;
+    let (url, redis_url, standby_urls) = (postgres.url(ROLE), redis.url(), standbys.urls(ROLE));
+    let without = [
+        ("DATABASE_URL", url.as_str()),
+        ("REDIS_URL", &redis_url),
+        ("RATE_LIMIT_IP_PER_MINUTE", "0"),
+        ("RATE_LIMIT_IP_WITH_KEY_PER_MINUTE", "0"),
+    ];
+    let with = [without.as_slice(), &[("DATABASE_REPLICA_URLS", &standby_urls)]].concat();
+    println!("### The cost of reads, {connections} connections\n");
+    println!("| reads are answered by | a second | primary | standbys | server |\n|---|---:|---:|---:|---:|");
+    for (name, variables) in [("the primary", without.as_slice()), ("two standbys", &with)] {
+        let served = Served::start(binary, variables)?;
+        let key = keys.first().context("there is no client")?;
+        let row = cost_of_reads(&served, key, connections, length, &postgres, &standbys).await?;
+        println!("| {name} | {row}");
+    }
+    let served = (0..SERVERS).map(|_| Served::start(binary, &with)).collect::<anyhow::Result<Vec<_>>>()?;
+    let mut load = Load::start(&served, keys);
+    println!(
+        "\n### PostgreSQL with two standbys that answer reads, {SERVERS} servers, {} clients\n\n{HEAD}",
+        arguments.clients
+    );
+    load.calm("no fault").await;
+    for fault in 0..arguments.faults {
+        let node = fault % STANDBYS;
+        load.during("kill -9 of a standby", || standbys.kill(node), || Ok(())).await?;
+        load.during("its return", || standbys.run(node), || Ok(())).await?;
+        tokio::task::block_in_place(|| standbys.catch_up(&postgres))?;
+        load.during("a standby hangs", || standbys.signal(node, "STOP"), || Ok(())).await?;
+        load.during("it goes on", || standbys.signal(node, "CONT"), || Ok(())).await?;
+        load.during("a standby does not replay", || standbys.pause_replay(node, true), || Ok(())).await?;
+        load.during("it catches up", || standbys.pause_replay(node, false), || Ok(())).await?;
+        tokio::task::block_in_place(|| standbys.catch_up(&postgres))?;
+    }
+    load.end(true).await
+}
+
+/// Reads of a document for this long: how many a second, and the processor time of each.
+async fn cost_of_reads(
+    served: &Served,
+    key: &str,
+    connections: usize,
+    length: Duration,
+    postgres: &Postgres,
+    standbys: &Standbys,
+) -> anyhow::Result<String> {
+    let (name, text) = ("reads.md", "what is read".to_owned());
+    let call = |tool, arguments| crate::load::stateless_call(served.address, key, tool, &arguments);
+    let write = call("write_memory_bank_file", json!({"filename": name, "content": text}));
+    crate::load::Connection::open(served.address).await?.ask(&write).await?;
+    standbys.catch_up(postgres)?;
+    let scripts = || {
+        let read = call("read_memory_bank_file", json!({"filename": name}));
+        let script = |_| Script { requests: vec![read.clone()], expects: "what is read", end: None };
+        (0..connections).map(script).collect::<Vec<_>>()
+    };
+    // Connections are opened and statements prepared.
+    crate::load::run(served.address, scripts(), length / 5).await?;
+    let before = (postgres.worked()?, standbys.worked()?, served.worked()?);
+    let outcome = crate::load::run(served.address, scripts(), length).await?;
+    let after = (postgres.worked()?, standbys.worked()?, served.worked()?);
+    // The moment before the measurement is a tenth of it, and counts here.
+    let reads = outcome.rate * length.as_secs_f64() * 1.1;
+    let each =
+        |before: Duration, after: Duration| format!("{:.0} µs", (after - before).as_secs_f64() * 1e6 / reads);
+    Ok(format!(
+        "{:.0} | {} | {} | {} |",
+        outcome.rate,
+        each(before.0, after.0),
+        each(before.1, after.1),
+        each(before.2, after.2)
+    ))
 }
 
 /// Makes the schema and a project for each client; returns the keys.

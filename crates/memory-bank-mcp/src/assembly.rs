@@ -12,10 +12,10 @@ use memory_bank_core::identity::{Environment, KeyDirectory, KeyStore, NewKey, Pl
 use memory_bank_core::limiter::{Limiter, MemoryLimiter};
 use memory_bank_core::store::{ChangeSink, MemoryEventStore, MemorySessionStore, SessionState, SessionStore};
 use memory_bank_folder::{Deps, FolderKeys, FolderOptions, FolderWorkspace, RememberedStateStore};
-use memory_bank_postgres::{Database, PoolUse, PostgresWorkspace};
+use memory_bank_postgres::{Database, PoolUse, PostgresWorkspace, StandbyUse};
 use memory_bank_server::http::{
     Absent, DEFAULT_RATE_LIMIT, HistoryCleanUp, HttpConfig, LocalConsole, Parts, PinnedWorkspace, PoolState,
-    ReadStorage, Redis, StorageState,
+    ReadStorage, Redis, StandbyState, StorageState,
 };
 use memory_bank_server::hub::Hub;
 use memory_bank_server::services::{Replies, Services};
@@ -101,6 +101,9 @@ async fn database_parts(
     let hub = Arc::new(Hub::new());
     let sink = change_sink(&hub, redis.as_ref());
     let database = database::connect_to_serve(database_settings, sink).await?;
+    // Reports those that are left out, and delays no start.
+    let standbys = database.clone();
+    tokio::spawn(async move { standbys.check_standbys().await });
     let embedder = embedder::for_server()?;
     let database = match &embedder {
         Some(embedder) => {
@@ -304,7 +307,13 @@ fn storage_reader(database: Database, vectors: VectorStore) -> ReadStorage {
             quota_refusals: Some(database.quota_refusals()),
             vectors: vectors.state(),
             pool: Some(PoolState { max, in_use, idle, waiting }),
+            standbys: database.standby_use().into_iter().map(state_of).collect(),
             index: Some(database.index_use()),
         }
     })
+}
+
+fn state_of(standby: StandbyUse) -> StandbyState {
+    let StandbyUse { name, reads, is_serving } = standby;
+    StandbyState { name, reads, is_serving }
 }

@@ -7,6 +7,7 @@ mod issuer;
 mod login;
 mod openid;
 mod read;
+mod standbys;
 mod variables;
 
 use std::fmt;
@@ -75,6 +76,8 @@ pub(crate) struct DatabaseSettings {
     pub(crate) history_days: u32,
     /// Whether the connections lead through a transaction pooler.
     pub(crate) pooler: PoolerMode,
+    /// The connection strings of standbys that answer reads; secrets.
+    pub(crate) standby_urls: Vec<String>,
     /// Authorities to trust beside the system's.
     pub(crate) root_certificate: Option<PathBuf>,
     /// The variable that contains the connection string.
@@ -83,12 +86,13 @@ pub(crate) struct DatabaseSettings {
 
 impl fmt::Debug for DatabaseSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { provider, connections, default_quota, pooler, root_certificate, .. } = self;
+        let Self { provider, connections, default_quota, pooler, standby_urls, root_certificate, .. } = self;
         f.debug_struct("DatabaseSettings")
             .field("provider", provider)
             .field("connections", connections)
             .field("default_quota", default_quota)
             .field("pooler", pooler)
+            .field("standbys", &standby_urls.len())
             .field("root_certificate", root_certificate)
             .finish_non_exhaustive()
     }
@@ -348,6 +352,7 @@ fn database(read: Read<'_>) -> Result<Option<DatabaseSettings>, ConfigError> {
         return Err(ConfigError::InvalidSecret { name, kind: url_kind(&url), takes: variable.takes });
     }
     let url = if provider == Provider::Postgres { login::complete(url, read)? } else { url };
+    let standby_urls = standbys::urls(provider, read)?;
     let root_certificate = non_blank(&ROOT_CERTIFICATE, read).map(PathBuf::from);
     if let Some(path) = &root_certificate {
         text_file(ROOT_CERTIFICATE.name, path, ROOT_CERTIFICATE.takes, u64::MAX)?;
@@ -361,6 +366,7 @@ fn database(read: Read<'_>) -> Result<Option<DatabaseSettings>, ConfigError> {
         default_quota,
         history_days,
         pooler,
+        standby_urls,
         root_certificate,
         variable,
     }))

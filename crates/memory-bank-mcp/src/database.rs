@@ -29,10 +29,16 @@ pub(crate) fn open(settings: &DatabaseSettings, sink: Arc<dyn ChangeSink>) -> an
             root_certificate: settings.root_certificate.clone(),
         },
         pooler: settings.pooler,
+        standby_urls: settings.standby_urls.clone(),
     };
     let deps = Deps { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy), sink };
-    let database =
-        Database::new(&options, deps).with_context(|| format!("`{}` cannot be used", settings.variable))?;
+    let database = Database::new(&options, deps).map_err(|error| {
+        let variable = match &error {
+            ConnectError::Standby(_) => "DATABASE_REPLICA_URLS",
+            _ => settings.variable,
+        };
+        anyhow::Error::from(error).context(format!("`{variable}` cannot be used"))
+    })?;
     Ok(database
         .with_search(&SearchOptions { memory: settings.index_memory })
         .with_default_quota(settings.default_quota)
@@ -54,11 +60,20 @@ pub(crate) async fn connect_to_serve(
 ) -> anyhow::Result<Database> {
     // Both at once, over connections of their own: nearly every start finds what it needs.
     let check = async |database: &Database| {
-        let (connection, is_prepared) = tokio::join!(check_connection(database), database.is_prepared());
-        connection.map(|()| is_prepared)
+        let (pooler, is_prepared) = tokio::join!(check_pooler(database), database.is_prepared());
+        pooler.map(|()| is_prepared)
     };
     let (database, is_prepared) = connect_with(settings, sink, check).await?;
-    if !is_prepared {
+    if is_prepared {
+        // The first connection with settings of the session; readiness waits for it, and the start need not.
+        let database = database.clone();
+        tokio::spawn(async move {
+            if let Err(error) = database.ping().await {
+                tracing::warn!(%error, "the first connection to the database failed");
+            }
+        });
+    } else {
+        database.ping().await.with_context(|| format!("`{}` cannot be used", settings.variable))?;
         prepare(&database, settings.provider).await?;
     }
     Ok(database)
@@ -96,6 +111,11 @@ async fn connect_with<T>(
 
 /// Checks for a pooler before the first session gets settings: a pooler would keep them for sessions of other users.
 async fn check_connection(database: &Database) -> Result<(), ConnectError> {
+    check_pooler(database).await?;
+    database.ping().await
+}
+
+async fn check_pooler(database: &Database) -> Result<(), ConnectError> {
     match database.pooling().await? {
         Pooling::Unknown(why) => tracing::warn!(why, "the check for a transaction pooler failed"),
         Pooling::Transaction => {
@@ -106,7 +126,7 @@ async fn check_connection(database: &Database) -> Result<(), ConnectError> {
         }
         _ => {}
     }
-    database.ping().await
+    Ok(())
 }
 
 /// The remedy for an unreachable database.

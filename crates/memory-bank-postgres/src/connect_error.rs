@@ -12,6 +12,9 @@ pub enum ConnectError {
     /// The trusted certificates cannot be read.
     #[error("the certificates to trust cannot be read: {0}")]
     Certificates(String),
+    /// The connection string of a standby cannot be used.
+    #[error("{0}")]
+    Standby(Box<ConnectError>),
     /// The database did not answer, or refused; may be temporary.
     #[error("the database cannot be reached: {0}")]
     Unreachable(Unreachable),

@@ -11,6 +11,8 @@ use memory_bank_core::document::Etag;
 use memory_bank_core::error::StoreError;
 use memory_bank_core::store::{ChangeSink, RecentContents};
 
+use tokio_postgres::types::Type;
+
 use crate::connect_error::ConnectError;
 use crate::edit_groups::EditGroups;
 use crate::index_cache::{Indexes, SearchOptions};
@@ -18,6 +20,7 @@ use crate::migrate::MigrateError;
 use crate::pool::{ConnectionPool, PoolUse};
 use crate::read_pool::SharedReadPool;
 use crate::slugs::Slugs;
+use crate::standbys::{Standby, Standbys};
 use crate::statements::PoolerMode;
 use crate::supabase;
 use crate::target::Target;
@@ -38,12 +41,15 @@ pub struct DatabaseOptions {
     pub trust: TrustOptions,
     /// Whether the connections lead through a transaction pooler.
     pub pooler: PoolerMode,
+    /// Standbys (streaming replicas) that answer reads, each like `url`. Connections to them keep their sessions.
+    pub standby_urls: Vec<String>,
 }
 
 impl fmt::Debug for DatabaseOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DatabaseOptions")
             .field("max_connections", &self.max_connections)
+            .field("standbys", &self.standby_urls.len())
             .finish_non_exhaustive()
     }
 }
@@ -64,6 +70,7 @@ pub struct Deps {
 pub struct Database {
     pub(crate) pool: ConnectionPool,
     pub(crate) read_pool: Arc<SharedReadPool>,
+    pub(crate) standbys: Arc<Standbys>,
     certificate_check: CertificateCheck,
     pub(crate) deps: Deps,
     /// How many bytes a project without a quota of its own may hold; 0 = unlimited.
@@ -109,16 +116,21 @@ impl Database {
     ) -> Result<Self, ConnectError> {
         let target = Target::read(&options.url, &options.trust, options.pooler)?;
         let certificate_check = target.policy.certificate_check();
-        let pool = ConnectionPool::new(
-            target,
-            options.max_connections,
-            options.pooler,
-            &deps.entropy,
-            supabase_root,
-        )?;
+        let connections = options.max_connections;
+        let pool_to =
+            |target, mode| ConnectionPool::new(target, connections, mode, &deps.entropy, supabase_root);
+        let pool = pool_to(target, options.pooler)?;
+        let standby = |url: &String| {
+            let target = Target::read_standby(url, &options.trust)?;
+            let name = target.endpoints.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+            Ok(Standby::new(name, pool_to(target, PoolerMode::Session)?, connections))
+        };
+        let standbys = options.standby_urls.iter().map(standby).collect::<Result<Vec<_>, ConnectError>>();
+        let standbys = standbys.map_err(|error| ConnectError::Standby(Box::new(error)))?;
         Ok(Self {
             pool,
-            read_pool: Arc::new(SharedReadPool::for_pool_of(options.max_connections)),
+            read_pool: Arc::new(SharedReadPool::for_pool_of(connections)),
+            standbys: Arc::new(Standbys::new(standbys)),
             certificate_check,
             deps,
             default_quota: 0,
@@ -195,8 +207,13 @@ impl Database {
     }
 
     /// This database over connections beside the pool that change no settings of their sessions.
-    pub(crate) fn beside(&self) -> Self {
-        Self { pool: self.pool.beside(), ..self.clone() }
+    pub(crate) fn beside(&self, known: &[(&'static str, &[Type])]) -> Self {
+        self.over(&self.pool.beside(known))
+    }
+
+    /// This database over another pool.
+    pub(crate) fn over(&self, pool: &ConnectionPool) -> Self {
+        Self { pool: pool.clone(), ..self.clone() }
     }
 
     /// A connection outside of the pool that has one session from its first statement to its last.

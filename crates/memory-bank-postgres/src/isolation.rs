@@ -1,6 +1,7 @@
 //! The check, before a server listens, that this database isolates tenants for this login role.
 
 use memory_bank_core::error::StoreError;
+use tokio_postgres::types::Type;
 
 use crate::column::column;
 use crate::database::Database;
@@ -114,6 +115,17 @@ const BYPASSING_FUNCTIONS: &str = "SELECT p.oid::regprocedure::text FROM pg_cata
     AND (has_function_privilege(session_user, p.oid, 'EXECUTE') OR has_function_privilege('app_server', p.oid, 'EXECUTE') \
       OR has_function_privilege('app_user', p.oid, 'EXECUTE')) ORDER BY 1 LIMIT 1";
 
+/// The types of the parameters of these statements.
+const PARAMETERS: [(&str, &[Type]); 7] = [
+    (TABLES, &[Type::TEXT_ARRAY]),
+    (REACHED, &[Type::TEXT_ARRAY]),
+    (PARTITIONS, &[]),
+    (OPEN_POLICIES, &[Type::TEXT_ARRAY]),
+    (KEYLESS, &[]),
+    (READABLE_HASHES, &[]),
+    (BYPASSING_FUNCTIONS, &[Type::TEXT_ARRAY]),
+];
+
 /// The functions that the server needs: each takes the hash of a presented secret, or reads and changes nothing of a
 /// tenant, beside clean-ups, which see numbers and times.
 const SERVING_FUNCTIONS: [&str; 72] = [
@@ -213,7 +225,7 @@ impl Database {
     /// Whether the schema is complete and isolates tenants, over connections beside the pool that change no settings of their sessions.
     /// Where it does not or cannot be read, [`Self::migrations`] and [`Self::prove_isolation`] have the reason.
     pub async fn is_prepared(&self) -> bool {
-        let beside = self.beside();
+        let beside = self.beside(&PARAMETERS);
         let (migrations, proof) = tokio::join!(beside.migrations(), beside.prove_isolation());
         beside.pool.close_idle();
         proof.is_ok() && migrations.is_ok_and(|all| all.iter().all(|one| one.applied_at.is_some()))

@@ -12,6 +12,7 @@ use deadpool_postgres::{
 use memory_bank_core::clock::Entropy;
 use memory_bank_core::error::StoreError;
 use tokio::time::Instant;
+use tokio_postgres::types::Type;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::connect_error::ConnectError;
@@ -170,9 +171,9 @@ impl ConnectionPool {
     }
 
     /// A pool beside this one whose connections change no settings of their sessions, so that it may be used before it is known whether
-    /// others get these sessions next.
-    pub(crate) fn beside(&self) -> Self {
-        let statements = Arc::new(Statements::new(PoolerMode::Transaction));
+    /// others get these sessions next. The types of the parameters of `known` statements are not asked for.
+    pub(crate) fn beside(&self, known: &[(&'static str, &[Type])]) -> Self {
+        let statements = Arc::new(Statements::with_types(known));
         Self { pool: self.unsettled.clone(), statements, ..self.clone() }
     }
 

@@ -35,6 +35,33 @@ impl Target {
             }
         }
         follow_the_primary(&mut string, endpoints.len())?;
+        Self::of(string, endpoints, trust)
+    }
+
+    /// Reads the connection string of a standby.
+    ///
+    /// # Errors
+    /// It cannot be parsed, or asks for a primary.
+    pub(crate) fn read_standby(url: &str, trust: &TrustOptions) -> Result<Self, ConnectError> {
+        let mut string = ConnectionString::parse(url)?;
+        if names_transaction_pooler(&mut string) {
+            return Err(ConnectError::transaction_pooler("the connection string says `pgbouncer=true`"));
+        }
+        let endpoints = string.take_endpoints()?;
+        // Each connection is asked for what it leads to before a read counts (`standbys`).
+        if let Some("read-write" | "primary") = string.take("target_session_attrs").as_deref() {
+            return Err(ConnectError::Malformed(
+                "it is of a standby, and `target_session_attrs` asks for the primary: remove it".to_owned(),
+            ));
+        }
+        Self::of(string, endpoints, trust)
+    }
+
+    fn of(
+        mut string: ConnectionString,
+        endpoints: Vec<Endpoint>,
+        trust: &TrustOptions,
+    ) -> Result<Self, ConnectError> {
         let is_supabase = endpoints.iter().any(|endpoint| supabase::is_supabase(&endpoint.host));
         let policy = TlsPolicy::take(&mut string, trust, is_supabase)?;
         Ok(Self { config: string.into_config()?, endpoints, policy })

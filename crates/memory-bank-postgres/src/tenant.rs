@@ -1,14 +1,15 @@
 //! The only way to a tenant's data: a transaction for a user in a project, with a role that row-level security binds.
 //!
-//! A read is sent as a whole (BEGIN, context, queries, COMMIT) and costs one round trip. Statements are answered one
-//! by one: if the context fails, the queries behind it still run, as the login role. So the rows of a read are
-//! discarded, and its connection closed, unless everything before it succeeded. A write is never pipelined: it costs
-//! a second round trip, which also commits.
+//! Reads are in [`read`]. A write is never pipelined: it costs a second round trip, which also commits.
+
+mod read;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
 use deadpool_postgres::Object;
-use futures::future::{join, join_all, join4};
+use futures::future::{join, join_all};
 use memory_bank_core::caller::Caller;
 use memory_bank_core::error::StoreError;
 use memory_bank_core::identity::KeyHash;
@@ -17,10 +18,9 @@ use tokio_postgres::types::ToSql;
 
 use crate::connection_guard::ConnectionGuard;
 use crate::database::Database;
-use crate::error::{
-    breaks_connection, describe, is_conflict, is_connection_closed, is_deadlock, store_error,
-};
+use crate::error::{breaks_connection, describe, is_conflict, is_deadlock, store_error};
 use crate::statements::Ready;
+pub(crate) use read::{Before, read_on_a_shared_connection};
 
 /// Time-out of one round trip. The database's own time-outs end a statement sooner, so this one applies only if
 /// nothing answers at all.
@@ -110,114 +110,10 @@ impl From<Failure> for StoreError {
     }
 }
 
-/// How often a read is tried whose connection closes: if several were closed at once, the next may be one of them.
-const READ_TRIES: usize = 4;
-
 /// How often a transaction with a conflict is tried.
 pub(crate) const TRIES: usize = 10;
 
 impl Database {
-    /// Reads documents, graph or backups as the caller, in one round trip. All queries see the same snapshot.
-    pub(crate) async fn read(
-        &self,
-        caller: &Caller,
-        queries: &[Query<'_>],
-    ) -> Result<Vec<Vec<Row>>, StoreError> {
-        self.read_for(Purpose::Read, caller, queries).await
-    }
-
-    /// Reads rows that belong to the caller itself, with any rights; documents and graph are not visible.
-    pub(crate) async fn read_own(
-        &self,
-        caller: &Caller,
-        queries: &[Query<'_>],
-    ) -> Result<Vec<Vec<Row>>, StoreError> {
-        self.read_for(Purpose::Own, caller, queries).await
-    }
-
-    #[tracing::instrument(level = "debug", name = "postgresql read", skip_all, fields(
-        otel.kind = "client", db.system.name = "postgresql", db.operation.batch.size = queries.len()
-    ))]
-    async fn read_for(
-        &self,
-        purpose: Purpose,
-        caller: &Caller,
-        queries: &[Query<'_>],
-    ) -> Result<Vec<Vec<Row>>, StoreError> {
-        let connection = ConnectionGuard::open(&self.pool).await?;
-        let (context, statements) = connection.prepare(queries).await?;
-        let [user, project, key, proof] = context_of(caller);
-        let purpose = purpose.name();
-        let values: [Value<'_>; 5] = [&user, &project, &key, &proof, &purpose];
-        let client = connection.client()?;
-        let begin = connection.statements.begin(SNAPSHOT);
-        let all = join4(
-            client.batch_execute(&begin),
-            context.query(client, &values),
-            run(client, &statements, queries),
-            client.batch_execute("COMMIT"),
-        );
-        let (begun, named, rows, committed) = connection.answer_of(all).await?;
-        // Until here an early return drops the connection, and with it the rows.
-        begun.map_err(|error| store_error(&error))?;
-        named.map_err(|error| store_error(&error))?;
-        let rows = rows.into_iter().collect::<Result<Vec<_>, _>>();
-        if committed.is_ok() && !is_connection_broken(&rows) {
-            connection.release();
-        }
-        rows.map_err(|error| store_error(&error))
-    }
-
-    /// Reads as the caller with a function that enters the context by itself: one statement, which is its own
-    /// transaction and shares a connection with others of its kind, for the most frequent call. The function takes
-    /// user, project, key and the key's hash before these values.
-    #[tracing::instrument(level = "debug", name = "postgresql read", skip_all, fields(
-        otel.kind = "client", db.system.name = "postgresql"
-    ))]
-    pub(crate) async fn read_by_function(
-        &self,
-        caller: &Caller,
-        query: Query<'_>,
-    ) -> Result<Vec<Row>, StoreError> {
-        let [user, project, key, proof] = context_of(caller);
-        let context: [Value<'_>; 4] = [&user, &project, &key, &proof];
-        let values: Vec<Value<'_>> = context.iter().chain(query.values).copied().collect();
-        let mut tries = 1;
-        loop {
-            match self.read_on_a_shared_connection(query.sql, &values).await {
-                // A closed connection with many readers is not a fault of this read, which may use another one.
-                Err(CallError::Database(error)) if is_connection_closed(&error) && tries < READ_TRIES => {
-                    tries += 1;
-                }
-                answer => return answer.map_err(StoreError::from),
-            }
-        }
-    }
-
-    async fn read_on_a_shared_connection(
-        &self,
-        sql: &'static str,
-        values: &[Value<'_>],
-    ) -> Result<Vec<Row>, CallError> {
-        if !self.pool.statements.keeps_sessions() {
-            // Several statements, between which those of other readers must not come.
-            return self.call_once(&Query::new(sql, values)).await;
-        }
-        let slot = self.read_pool.slot(&self.pool).await?;
-        let read = async {
-            let statement = slot.connection()?.prepare_cached(sql).await;
-            slot.record(&statement);
-            let statement = statement.map_err(CallError::Database)?;
-            let rows = slot.connection()?.query(&statement, values).await;
-            slot.record(&rows);
-            rows.map_err(CallError::Database)
-        };
-        tokio::time::timeout(ROUND_TRIP_TIMEOUT, read).await.unwrap_or_else(|_| {
-            slot.close();
-            Err(StoreError::Unreachable("the database does not answer".to_owned()).into())
-        })
-    }
-
     /// Begins a transaction that writes as the caller: reads and locks, in one round trip.
     #[tracing::instrument(level = "debug", name = "postgresql begin", skip_all, fields(
         otel.kind = "client", db.system.name = "postgresql", db.operation.batch.size = queries.len()
@@ -439,6 +335,3 @@ async fn run(
     join_all(statements.iter().zip(queries).map(|(statement, query)| statement.query(client, query.values)))
         .await
 }
-
-#[cfg(test)]
-mod tests;

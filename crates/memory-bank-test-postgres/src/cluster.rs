@@ -5,6 +5,7 @@
 
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
@@ -218,12 +219,7 @@ impl ServerFiles<'_> {
 
     /// Makes the folder and the files of an empty server.
     pub(crate) fn make(&self) {
-        let _nothing_there = fs::remove_dir_all(self.home);
-        fs::create_dir_all(self.home).expect("a folder for the test server");
-        fs::set_permissions(self.home, fs::Permissions::from_mode(0o755)).expect("its permissions");
-        if let Some(user) = &self.user {
-            succeeded("chown", Command::new("chown").arg(user).arg(self.home).output().expect("chown"));
-        }
+        self.make_folder();
         let initdb = self
             .command("initdb")
             .args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync", "-D"])
@@ -231,6 +227,30 @@ impl ServerFiles<'_> {
             .output()
             .expect("initdb");
         succeeded("initdb", initdb);
+    }
+
+    /// Makes the folder, and the files of a server that follows a stopped one, whose files these are and which listens on this port.
+    pub(crate) fn copy(&self, primary: &ServerFiles<'_>, port: u16) {
+        self.make_folder();
+        let copied = Command::new("cp").arg("-a").args([primary.data(), self.data()]).output().expect("cp");
+        succeeded("a copy of the test server", copied);
+        let follow = format!(
+            "primary_conninfo = 'host=127.0.0.1 port={port} user=postgres sslmode=disable'\n\
+             wal_retrieve_retry_interval = '200ms'\n"
+        );
+        let mut settings = File::options().append(true).open(self.data().join("postgresql.auto.conf"));
+        let written = settings.as_mut().map(|file| file.write_all(follow.as_bytes()));
+        written.expect("the settings of the copy").expect("the settings of the copy");
+        fs::write(self.data().join("standby.signal"), "").expect("the mark of a standby");
+    }
+
+    fn make_folder(&self) {
+        let _nothing_there = fs::remove_dir_all(self.home);
+        fs::create_dir_all(self.home).expect("a folder for the test server");
+        fs::set_permissions(self.home, fs::Permissions::from_mode(0o755)).expect("its permissions");
+        if let Some(user) = &self.user {
+            succeeded("chown", Command::new("chown").arg(user).arg(self.home).output().expect("chown"));
+        }
     }
 
     /// Starts the server and waits until it accepts connections.
@@ -253,8 +273,13 @@ impl ServerFiles<'_> {
 
     /// Ends the server as a crash would, without a flush.
     pub(crate) fn crash(&self) {
+        self.stop("immediate");
+    }
+
+    /// Ends the server in this mode of `pg_ctl`.
+    pub(crate) fn stop(&self, mode: &str) {
         let mut command = self.command("pg_ctl");
-        command.args(["stop", "-m", "immediate", "-D"]).arg(self.data());
+        command.args(["stop", "-m", mode, "-D"]).arg(self.data());
         let _ended = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
     }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::cluster::{ServerFiles, data_root, free_port, programs, server_user, succeeded};
-use crate::{MIGRATOR, SERVER, sql};
+use crate::{MIGRATOR, SERVER, StandbyServer, sql};
 
 /// The one database that is in it.
 const DATABASE: &str = "bank";
@@ -33,6 +33,21 @@ impl DedicatedServer {
         server.psql("postgres", &format!("CREATE ROLE {SERVER} LOGIN"));
         server.psql("postgres", &format!("CREATE DATABASE {DATABASE} OWNER {MIGRATOR}"));
         server
+    }
+
+    /// A streaming replica of it. It is stopped for a moment, and started again.
+    #[must_use]
+    pub fn standby(&self) -> StandbyServer {
+        self.files().stop("fast");
+        let standby = StandbyServer::of(&self.files(), self.port, DATABASE);
+        self.start_again();
+        standby
+    }
+
+    /// How far its log is written.
+    #[must_use]
+    pub fn position(&self) -> String {
+        self.query("SELECT pg_current_wal_flush_lsn()")
     }
 
     /// Admits the role of servers, once the schema exists.

@@ -13,6 +13,7 @@ mod pgbouncer;
 pub mod proxy;
 mod redis;
 mod sql;
+mod standby;
 
 use std::path::Path;
 use std::sync::OnceLock;
@@ -24,6 +25,7 @@ pub use crate::dedicated_server::DedicatedServer;
 pub use crate::link::Link;
 pub use crate::pgbouncer::PgBouncer;
 pub use crate::redis::TestRedis;
+pub use crate::standby::StandbyServer;
 
 /// The role that migrated the template: it may create roles and owns the tables, but is not a superuser.
 pub const MIGRATOR: &str = "mbmcp_migrator";

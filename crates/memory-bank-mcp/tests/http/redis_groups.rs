@@ -73,6 +73,45 @@ impl Drop for Sentinel {
     }
 }
 
+/// A cluster without replicas; ends with the test.
+struct Cluster {
+    ports: Vec<u16>,
+    _nodes: Vec<TestRedis>,
+    _homes: Vec<TempDir>,
+}
+
+impl Cluster {
+    /// Starts this many nodes; of four, the last one has no slots.
+    fn start(count: usize) -> Self {
+        let homes: Vec<TempDir> = (0..count).map(|_| TempDir::new().unwrap()).collect();
+        let ports: Vec<u16> = (0..count).map(|_| free_port()).collect();
+        let nodes = homes.iter().zip(&ports).map(|(home, port)| {
+            let (home, bus) = (home.path().to_str().unwrap(), free_port().to_string());
+            TestRedis::start_with(*port, &["--cluster-enabled", "yes", "--dir", home, "--cluster-port", &bus])
+        });
+        let cluster = Self { _nodes: nodes.collect(), ports, _homes: homes };
+        let addresses: Vec<String> = cluster.ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
+        let with_slots = addresses.iter().take(3).map(String::as_str);
+        let create: Vec<&str> =
+            ["--cluster", "create"].into_iter().chain(with_slots).chain(["--cluster-yes"]).collect();
+        cli(cluster.ports[0], &create);
+        until("the cluster", || cluster.is_whole(3));
+        for added in addresses.iter().skip(3) {
+            cli(cluster.ports[0], &["--cluster", "add-node", added, &addresses[0]]);
+        }
+        until("all nodes of the cluster", || cluster.is_whole(count));
+        cluster
+    }
+
+    fn is_whole(&self, count: usize) -> bool {
+        let known = format!("cluster_known_nodes:{count}");
+        self.ports.iter().take(count).all(|port| {
+            let info = cli(*port, &["CLUSTER", "INFO"]);
+            info.contains("cluster_state:ok") && info.contains(&known)
+        })
+    }
+}
+
 fn project() -> (TestDatabase, String) {
     let database = TestDatabase::migrated();
     operate(&database, &["bootstrap", "--user", "alice", "--project", "atlas"]).unwrap();
@@ -157,23 +196,8 @@ fn the_primary_that_sentinels_name_is_followed() {
 #[test]
 fn a_cluster_shares_limits_sessions_and_messages_also_without_a_node_that_the_url_names() {
     let (database, key) = project();
-    let homes: Vec<TempDir> = (0..3).map(|_| TempDir::new().unwrap()).collect();
-    let ports: Vec<u16> = (0..3).map(|_| free_port()).collect();
-    let _nodes: Vec<TestRedis> = homes
-        .iter()
-        .zip(&ports)
-        .map(|(home, port)| {
-            let (home, bus) = (home.path().to_str().unwrap(), free_port().to_string());
-            TestRedis::start_with(*port, &["--cluster-enabled", "yes", "--dir", home, "--cluster-port", &bus])
-        })
-        .collect();
+    let Cluster { ports, .. } = &Cluster::start(3);
     let nodes: Vec<String> = ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
-    let nodes: Vec<&str> = nodes.iter().map(String::as_str).collect();
-    let create = [&["--cluster", "create"], &nodes[..], &["--cluster-yes"]].concat();
-    cli(ports[0], &create);
-    until("the cluster", || {
-        ports.iter().all(|port| cli(*port, &["CLUSTER", "INFO"]).contains("cluster_state:ok"))
-    });
     // Of the nodes that the URL names, one hangs and one is gone.
     let silent = Silent::start();
     let url = format!(
@@ -209,4 +233,29 @@ fn a_cluster_shares_limits_sessions_and_messages_also_without_a_node_that_the_ur
         });
         holds && counted() - before == 9
     });
+}
+
+#[test]
+fn a_node_that_the_others_have_forgotten_is_left() {
+    let (database, key) = project();
+    let cluster = Cluster::start(4);
+    let (first, empty) = (cluster.ports[0], cluster.ports[3]);
+    let url = format!("redis+cluster://127.0.0.1:{empty},127.0.0.1:{first}");
+    let servers = [replica(&database.url(), &url, &key, &[]), replica(&database.url(), &url, &key, &[])];
+    until("healthy servers", || servers.iter().all(is_healthy));
+    let listeners = |port| cli(port, &["CLIENT", "LIST", "TYPE", "pubsub"]).lines().count();
+    // They listen at the node that answers first, and connect again when they are disconnected.
+    until("listeners at the node without slots", || {
+        if listeners(empty) == 0 {
+            cli(first, &["CLIENT", "KILL", "TYPE", "pubsub"]);
+        }
+        listeners(empty) > 0
+    });
+    let id = cli(empty, &["CLUSTER", "MYID"]);
+    for port in &cluster.ports[..3] {
+        cli(*port, &["CLUSTER", "FORGET", id.trim()]);
+    }
+    // Whatever the node says itself, it gets no messages any more.
+    until("listeners at the other node", || listeners(empty) == 0 && listeners(first) == servers.len());
+    ends_at_both(&servers[0], &servers[1]);
 }

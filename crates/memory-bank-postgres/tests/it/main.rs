@@ -44,6 +44,7 @@ mod search;
 mod search_scale;
 mod sessions;
 mod sharding;
+mod standbys;
 mod supabase;
 mod support;
 mod tls;

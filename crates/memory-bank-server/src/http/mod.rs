@@ -66,7 +66,7 @@ pub use config::HttpConfig;
 pub use history_retention::HistoryCleanUp;
 pub use local_console::LocalConsole;
 pub use memory_bank_core::identity::DEFAULT_RATE_LIMIT;
-pub use metrics::{PoolState, StorageState, VectorState};
+pub use metrics::{PoolState, StandbyState, StorageState, VectorState};
 pub use oauth::{
     IssuerFacts, IssuerSettings, OpenIdSettings, OwnAddressFault, inspect_public_url, is_redirect_uri,
 };

@@ -109,6 +109,7 @@ async fn run_checks(
                 "do what the message requires; until then the server does not start",
             ),
         }
+        check_standbys(database, findings).await;
         check_stored_events(database, settings.http.event_retention, findings).await;
         check_text_index(database, findings).await;
         check_quotas(database, database_settings.default_quota, findings).await;
@@ -158,6 +159,20 @@ async fn check_schema(database: &Database, provider: Provider, findings: &mut Fi
         ),
     }
     false
+}
+
+/// Checks the standbys that answer reads.
+async fn check_standbys(database: &Database, findings: &mut Findings) {
+    for (name, outcome) in database.check_standbys().await {
+        match outcome {
+            Ok(()) => findings.ok("database.standby", format!("{name} answers reads")),
+            Err(reason) => findings.warning(
+                "database.standby",
+                format!("{name} is left out: {reason}"),
+                "correct `DATABASE_REPLICA_URLS`, or start the standby; until then the primary answers its reads",
+            ),
+        }
+    }
 }
 
 async fn check_stored_events(database: &Database, retention: Duration, findings: &mut Findings) {

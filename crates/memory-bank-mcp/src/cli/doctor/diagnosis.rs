@@ -163,6 +163,7 @@ mod tests {
             index_memory: memory_bank_core::search::IndexBudget::default(),
             default_quota: 0,
             history_days: 365,
+            standby_urls: Vec::new(),
             pooler: memory_bank_postgres::PoolerMode::Session,
             root_certificate: None,
             variable: "DATABASE_URL",

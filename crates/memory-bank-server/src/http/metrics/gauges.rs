@@ -44,11 +44,24 @@ pub struct VectorState {
     pub bytes: u64,
 }
 
+/// A standby of the database.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StandbyState {
+    /// Its host and port.
+    pub name: String,
+    /// Reads that it has answered.
+    pub reads: u64,
+    /// Whether it answers reads; otherwise it is left out.
+    pub is_serving: bool,
+}
+
 /// The state of the stores; a missing part is empty.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StorageState {
     /// The connections.
     pub pool: Option<PoolState>,
+    /// The standbys of the database.
+    pub standbys: Vec<StandbyState>,
     /// The search index.
     pub index: Option<IndexUse>,
     /// The vectors, where a model is set.
@@ -74,6 +87,11 @@ pub(crate) struct Reading {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct State {
     state: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfStandby {
+    standby: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -206,6 +224,9 @@ impl Gauges {
         if let Some(pool) = reading.storage.pool {
             self.database.set(pool);
         }
+        for standby in &reading.storage.standbys {
+            self.database.set_standby(standby);
+        }
         if let Some((up, state)) = reading.redis {
             self.redis.set(up, state);
         }
@@ -229,6 +250,8 @@ struct DatabaseGauges {
     connections: Family<State, Gauge>,
     max_connections: OptionalGauge,
     waiting: OptionalGauge,
+    standby_up: Family<OfStandby, Gauge>,
+    standby_reads: Family<OfStandby, Counter>,
 }
 
 impl DatabaseGauges {
@@ -238,6 +261,12 @@ impl DatabaseGauges {
             connections: register(registry, "db_connections", "Connections to the database, by state"),
             max_connections: register(registry, "db_connections_max", "The most connections to the database"),
             waiting: register(registry, "db_waiting", "Requests that wait for a connection to the database"),
+            standby_up: register(
+                registry,
+                "db_standby_up",
+                "Whether a standby of the database answers reads",
+            ),
+            standby_reads: register(registry, "db_standby_reads", "Reads that a standby has answered"),
         }
     }
 
@@ -246,6 +275,12 @@ impl DatabaseGauges {
         self.connections.get_or_create(&State { state: "idle" }).set(number(pool.idle));
         self.max_connections.set(number(pool.max));
         self.waiting.set(number(pool.waiting));
+    }
+
+    fn set_standby(&self, state: &StandbyState) {
+        let standby = OfStandby { standby: state.name.clone() };
+        self.standby_up.get_or_create(&standby).set(i64::from(state.is_serving));
+        raise(&self.standby_reads.get_or_create(&standby), state.reads);
     }
 }
 

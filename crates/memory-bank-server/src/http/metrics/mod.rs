@@ -22,7 +22,7 @@ use crate::http::origin::Refused;
 use crate::outcome::Outcome;
 pub(crate) use gauges::Reading;
 use gauges::{Gauges, register};
-pub use gauges::{PoolState, StorageState, VectorState};
+pub use gauges::{PoolState, StandbyState, StorageState, VectorState};
 pub(crate) use scrape::serve;
 
 /// Upper bounds of the buckets of durations, in seconds.

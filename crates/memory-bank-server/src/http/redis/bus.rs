@@ -13,10 +13,11 @@ use memory_bank_core::caller::ProjectId;
 use memory_bank_core::document::DocumentPath;
 use memory_bank_core::identity::KeyHash;
 use memory_bank_core::store::{Change, ChangeSink};
+use parking_lot::Mutex;
 use redis::aio::{PubSub, PubSubSink, PubSubStream};
-use redis::{Client, Msg, RedisError, Value};
+use redis::{Client, ConnectionAddr, Msg, RedisError, Value};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use uuid::Uuid;
 
 use crate::http::invalidation::{Invalidation, InvalidationBus, Peers};
@@ -34,8 +35,12 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const PING_INTERVAL: Duration = Duration::from_secs(1);
 /// Time-out of the ping. Without a reply the connection is lost, even if it was not closed.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
-/// How often it is asked whether a node is still part of its cluster.
-const MEMBERSHIP_INTERVAL: Duration = Duration::from_secs(2);
+/// How often a listener at a node of a cluster sends itself a message, by way of any node.
+const ECHO_INTERVAL: Duration = Duration::from_secs(2);
+/// How long that message may take.
+const ECHO_TIMEOUT: Duration = Duration::from_secs(1);
+/// After how many messages in a row that did not arrive the node is left: others give it no messages any more.
+const LOST_ECHOES: u32 = 2;
 /// How long an ending process tries to publish.
 const FINAL_PUBLISH_TIMEOUT: Duration = Duration::from_secs(3);
 /// How often a publication is tried.
@@ -85,7 +90,7 @@ impl Publisher {
     }
 
     pub(super) fn bus(&self) -> Bus {
-        Bus { link: Arc::clone(&self.link), own: self.own }
+        Bus { link: Arc::clone(&self.link), own: self.own, echoes: Notify::new(), avoided: Mutex::default() }
     }
 
     /// Publishes an invalidation and waits for the result; false if Redis does not answer.
@@ -104,7 +109,7 @@ impl Publisher {
         let once = async || {
             // Its name is known once a primary is.
             let cached = cache_key(&self.link, hash);
-            let deleted = self.link.send::<i64>(redis::cmd("DEL").arg(cached)).await.is_some();
+            let deleted = self.link.send::<i64>(&cached, redis::cmd("DEL").arg(&cached)).await.is_some();
             // The node of the entry may be silent, and that of the message not.
             self.publish_invalidation(invalidation.clone()).await && deleted
         };
@@ -132,7 +137,7 @@ impl Publisher {
 
     async fn try_publish(&self, channel: &str, content: BusMessage) -> bool {
         let Ok(text) = serde_json::to_string(&Message { from: self.own, content }) else { return false };
-        self.link.send::<i64>(redis::cmd("PUBLISH").arg(channel).arg(&text)).await.is_some()
+        self.link.publish(channel, &text).await
     }
 
     async fn publish_queued(self, mut queued: mpsc::Receiver<(String, BusMessage)>) {
@@ -143,8 +148,7 @@ impl Publisher {
                 if attempt > 0 {
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
-                published =
-                    self.link.send::<i64>(redis::cmd("PUBLISH").arg(&channel).arg(&text)).await.is_some();
+                published = self.link.publish(&channel, &text).await;
                 if published {
                     break;
                 }
@@ -161,7 +165,10 @@ impl Publisher {
         let channel = self.link.key("signals", "all");
         loop {
             self.link.wait_for_queued().await;
+            let mut is_announced = false;
             while !(self.link.flush_deletes().await && self.try_publish(&channel, BusMessage::Missed).await) {
+                // The node of an entry may be silent for long, and that of the message not.
+                is_announced = is_announced || self.try_publish(&channel, BusMessage::Missed).await;
                 tokio::time::sleep(RETRY_INTERVAL).await;
             }
             tracing::info!("informed the other servers that they missed messages");
@@ -201,6 +208,10 @@ impl ChangeSink for PublishingSink {
 pub(crate) struct Bus {
     link: Arc<Link>,
     own: Uuid,
+    /// Notified when a message to itself arrives.
+    echoes: Notify,
+    /// The node at which they did not arrive; another one is preferred.
+    avoided: Mutex<Option<ConnectionAddr>>,
 }
 
 impl Bus {
@@ -228,7 +239,7 @@ impl Bus {
                     tokio::select! {
                         () = self.listen(messages, &hub, &invalidations) => {}
                         () = until_unresponsive(sink) => {}
-                        () = self.until_outside(&server) => {}
+                        () = self.until_unheard() => self.avoid(&server),
                         _ = moved.changed() => {}
                     }
                     tracing::warn!("lost the connection to the other servers");
@@ -244,41 +255,64 @@ impl Bus {
 
     /// A connection to the first server that gives one, and the server.
     async fn connect(&self) -> Result<(PubSubSink, PubSubStream, Client), String> {
-        let nodes = self.link.nodes_with_messages().await;
+        let mut nodes = self.link.nodes_with_messages().await;
+        if let Some(avoided) = self.avoided.lock().as_ref()
+            && nodes.len() > 1
+        {
+            nodes.retain(|node| address_of(node) != *avoided);
+        }
         if nodes.is_empty() {
             return Err("no server is known".to_owned());
         }
         let attempts = nodes.into_iter().map(|node| Box::pin(self.connect_to(node)));
         let connecting = futures::future::select_ok(attempts);
-        match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
-            Ok(Ok((connected, _))) => Ok(connected),
-            // Log the kind only: the text may contain an address.
-            Ok(Err(error)) => Err(format!("{:?}", error.kind())),
-            Err(_) => Err("no answer in time".to_owned()),
-        }
+        // Log the kind only: the text may contain an address.
+        let why = match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
+            Ok(Ok((connected, _))) => return Ok(connected),
+            Ok(Err(error)) => format!("{:?}", error.kind()),
+            Err(_) => "no answer in time".to_owned(),
+        };
+        // Rather that one than none.
+        *self.avoided.lock() = None;
+        Err(why)
     }
 
     async fn connect_to(&self, node: Client) -> Result<(PubSubSink, PubSubStream, Client), RedisError> {
         let mut listener: PubSub = node.get_async_pubsub().await?;
         listener.psubscribe(self.link.key("news", "*")).await?;
         listener.subscribe(self.link.key("signals", "all")).await?;
+        if self.link.is_cluster() {
+            listener.subscribe(self.echo_channel()).await?;
+        }
         let (sink, messages) = listener.split();
         Ok((sink, messages, node))
     }
 
-    /// Returns when the server has left its cluster, which gives it no more messages. Of one server this never is.
-    async fn until_outside(&self, server: &Client) {
+    /// Returns when messages that were sent to a node of the cluster do not arrive at this one: the others have forgotten it, whatever it
+    /// says itself. Of one server this never is.
+    async fn until_unheard(&self) {
         if !self.link.is_cluster() {
             return std::future::pending().await;
         }
-        let address = |node: &Client| node.get_connection_info().addr().clone();
-        loop {
-            tokio::time::sleep(MEMBERSHIP_INTERVAL).await;
-            let members = self.link.nodes_with_messages().await;
-            if !members.iter().any(|node| address(node) == address(server)) {
-                return;
+        let (channel, mut lost) = (self.echo_channel(), 0);
+        while lost < LOST_ECHOES {
+            tokio::time::sleep(ECHO_INTERVAL).await;
+            let heard = self.echoes.notified();
+            // What was not sent cannot arrive.
+            if self.link.publish(&channel, "").await {
+                let arrived = tokio::time::timeout(ECHO_TIMEOUT, heard).await.is_ok();
+                lost = if arrived { 0 } else { lost + 1 };
             }
         }
+    }
+
+    /// The channel that only this server listens to.
+    fn echo_channel(&self) -> String {
+        self.link.key("signals", self.own)
+    }
+
+    fn avoid(&self, server: &Client) {
+        *self.avoided.lock() = Some(address_of(server));
     }
 
     /// Passes on messages of other replicas, until the connection ends.
@@ -290,6 +324,9 @@ impl Bus {
     }
 
     fn on_message(&self, message: &Msg, prefix: &str, hub: &Hub, invalidations: &InvalidationBus) {
+        if message.get_channel_name() == self.echo_channel() {
+            return self.echoes.notify_one();
+        }
         let Ok(Message { from, content }) = serde_json::from_slice(message.get_payload_bytes()) else {
             tracing::warn!("a message of another server could not be parsed");
             // The message may belong to a later version.
@@ -317,6 +354,10 @@ impl Bus {
             (_, None) => tracing::warn!("a message of another server names no project"),
         }
     }
+}
+
+fn address_of(node: &Client) -> ConnectionAddr {
+    node.get_connection_info().addr().clone()
 }
 
 /// Returns when the connection stops answering pings.

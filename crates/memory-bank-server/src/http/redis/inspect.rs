@@ -85,6 +85,7 @@ impl Redis {
         rounds.sort_unstable();
         let info = redis::cmd("INFO").query_async::<String>(&mut connection).await.map_err(fault)?;
         let round_trip = rounds.get(ROUND_TRIPS / 2).copied().unwrap_or_default();
+        self.check_channels().await?;
         let facts = facts(&info);
         // A node of a cluster passes commands on, also if it is a replica.
         let replica = facts.replica && !self.link.is_cluster();
@@ -93,6 +94,28 @@ impl Redis {
 }
 
 impl Redis {
+    /// Whether the user may listen to the messages of other servers. An ACL compares patterns as texts.
+    async fn check_channels(&self) -> Result<(), RedisFault> {
+        let Some(node) = self.link.nodes().into_iter().next() else { return Ok(()) };
+        let (news, signals) = (self.link.key("news", "*"), self.link.key("signals", "all"));
+        let subscribe = async {
+            let mut listener = node.get_async_pubsub().await?;
+            listener.psubscribe(&news).await?;
+            listener.subscribe(&signals).await
+        };
+        match tokio::time::timeout(REPLY_TIMEOUT, subscribe).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(match fault(error) {
+                RedisFault::NoRights(why) => RedisFault::NoRights(format!(
+                    "{why}; it needs the channels `&{news}` and `&{}` (ACL SETUSER)",
+                    self.link.key("signals", "*")
+                )),
+                other => other,
+            }),
+            Err(_) => Err(RedisFault::Silent),
+        }
+    }
+
     /// A connection to the one server, to the primary that Sentinels name, or to a node of a cluster.
     async fn inspected(&self) -> Result<MultiplexedConnection, RedisFault> {
         let config = AsyncConnectionConfig::new()

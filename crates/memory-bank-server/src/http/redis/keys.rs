@@ -69,11 +69,11 @@ impl RedisKeys {
             // Two commands could go to two nodes, which have clocks of their own.
             let mut call = self.script.prepare_invoke();
             call.key(key);
-            return self.link.with(async |connection| call.invoke_async(connection).await).await;
+            return self.link.with(Some(key), async |connection| call.invoke_async(connection).await).await;
         }
         let mut both = redis::pipe();
         both.cmd("TIME").cmd("GET").arg(key);
-        self.link.with(async |connection| both.query_async(connection).await).await
+        self.link.with(Some(key), async |connection| both.query_async(connection).await).await
     }
 }
 
@@ -122,7 +122,7 @@ impl KeyCache for RedisKeys {
         let until = read_at.saturating_add(i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX));
         // Expire at a time, not after a period: a command that waits in a hanging Redis must not start the period
         // again.
-        self.link.send::<()>(redis::cmd("SET").arg(&key).arg(text).arg("PXAT").arg(until)).await;
+        self.link.send::<()>(&key, redis::cmd("SET").arg(&key).arg(text).arg("PXAT").arg(until)).await;
     }
 
     async fn forget(&self, hash: &KeyHash) {

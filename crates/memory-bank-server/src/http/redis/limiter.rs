@@ -60,7 +60,9 @@ impl RedisLimiter {
         for (window, limit) in windows {
             call.key(window).arg(limit);
         }
-        self.link.with(async |connection| call.invoke_async(connection).await).await
+        // In a cluster all windows of a script are on one server.
+        let first = windows.first().map(|(window, _)| window.as_str());
+        self.link.with(first, async |connection| call.invoke_async(connection).await).await
     }
 
     /// Counts the request in two windows that may be on two servers of a cluster: two scripts, sent together. If one window
@@ -80,7 +82,7 @@ impl RedisLimiter {
         let (admits_first, admits_second) = (first.first() == Some(&1), second.first() == Some(&1));
         if admits_first != admits_second {
             let (window, _) = if admits_first { one } else { other };
-            self.link.send::<u64>(redis::cmd("ZREM").arg(window).arg(entry)).await;
+            self.link.send::<u64>(window, redis::cmd("ZREM").arg(window).arg(entry)).await;
         }
         let admitted = u64::from(admits_first && admits_second);
         let counts = first.iter().skip(1).chain(second.iter().skip(1));

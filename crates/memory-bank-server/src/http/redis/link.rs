@@ -1,9 +1,9 @@
-//! The connection to Redis: every command has a short deadline, a circuit breaker opens after repeated failures, and the primary
-//! that Sentinels name is followed.
+//! The connection to Redis: every command has a short deadline, a circuit breaker opens after repeated failures ([`Breakers`]), and
+//! the primary that Sentinels name is followed.
 
 use parking_lot::Mutex;
 use std::collections::{BTreeSet, VecDeque};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -13,14 +13,11 @@ use tokio::sync::{Notify, watch};
 use tracing::Instrument;
 
 use crate::http::probe::{Health, Probe};
+use crate::http::redis::breaker::{Breaker, Breakers, Failed};
 use crate::http::redis::place::{
     CLUSTER_TIMEOUT, COMMAND_TIMEOUT, Connection, Membership, Place, RedisError, memberships, silent,
 };
 
-/// Failures in a row after which the breaker opens.
-const FAILURES_TO_OPEN: u32 = 3;
-/// For how long the breaker stays open; then one command decides.
-const BREAKER_OPEN_FOR: Duration = Duration::from_secs(1);
 /// How often Sentinels or nodes are asked for a fail-over, and a lost connection to a cluster is replaced.
 const FOLLOW_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -30,6 +27,9 @@ const REPLACEMENT_AGE: Duration = Duration::from_secs(3);
 
 /// For how long after a change of a cached entry a fail-over may have lost it, or another server may use other names than this one.
 const LOST_WITHIN: Duration = Duration::from_secs(30);
+
+/// How long a lower number of fail-overs is reported before the log says so.
+const FALLEN_FOR: Duration = Duration::from_secs(60);
 
 /// How many keys may be queued for deletion, and how many changes are remembered. Further keys are left to expire.
 const MAX_QUEUED_DELETES: usize = 10_000;
@@ -56,16 +56,15 @@ pub(crate) struct Link {
     moved: watch::Sender<()>,
     /// The number of the latest fail-over. A deletion before it may be lost with the former primary, so later entries have other names.
     epoch: AtomicU64,
+    /// Since when a lower number is reported, and whether the log has it.
+    fallen: Mutex<Option<(Instant, bool)>>,
     /// Why no primary is known.
     why_unknown: Mutex<Option<String>>,
     prefix: String,
-    failures: AtomicU32,
+    breakers: Breakers,
     answered: AtomicU64,
     failed: AtomicU64,
     skipped: AtomicU64,
-    started: Instant,
-    /// Milliseconds after `started` until which the breaker is open.
-    open_until: AtomicU64,
     /// Keys that must be evicted and could not be deleted yet.
     queued_deletes: Mutex<BTreeSet<String>>,
     queued: Notify,
@@ -101,18 +100,17 @@ impl Link {
             Place::Sentinels(_) | Place::Cluster(..) => Current::default(),
         };
         Ok(Self {
+            breakers: Breakers::new(place.is_cluster()),
             place,
             current: Mutex::new(current),
             moved: watch::Sender::new(()),
             epoch: AtomicU64::new(0),
+            fallen: Mutex::default(),
             why_unknown: Mutex::default(),
             prefix: prefix.to_owned(),
-            failures: AtomicU32::new(0),
             answered: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             skipped: AtomicU64::new(0),
-            started: Instant::now(),
-            open_until: AtomicU64::new(0),
             queued_deletes: Mutex::default(),
             queued: Notify::new(),
             changed: Mutex::default(),
@@ -192,11 +190,30 @@ impl Link {
 
     /// After a fail-over, messages and deletions of this server may be lost with the former primary. Whether the number has risen.
     fn note_epoch(&self, epoch: u64, was_known: bool) -> bool {
-        let has_risen = self.epoch.fetch_max(epoch, Ordering::Relaxed) < epoch;
-        if has_risen {
+        let before = self.epoch.fetch_max(epoch, Ordering::Relaxed);
+        self.note_fallen(epoch < before);
+        if before < epoch {
             self.announce_move(was_known);
         }
-        has_risen
+        before < epoch
+    }
+
+    /// A number that has fallen and stays so: servers that start now use other names than this one. Nothing here is changed, since the
+    /// names of the lower number may have entries of long ago. One Sentinel alone may be behind for a moment.
+    fn note_fallen(&self, is_lower: bool) {
+        let mut fallen = self.fallen.lock();
+        let (since, is_reported) = match *fallen {
+            Some(known) if is_lower => known,
+            _ => (Instant::now(), false),
+        };
+        let is_due = is_lower && !is_reported && since.elapsed() >= FALLEN_FOR;
+        if is_due {
+            tracing::warn!(
+                "Redis reports fewer fail-overs than before, as after its Sentinels or its cluster were set up again: restart all \
+                 servers, so that they use the same names for what they cache"
+            );
+        }
+        *fallen = is_lower.then_some((since, is_reported || is_due));
     }
 
     /// Makes this server listen at the new primary, and all servers read again what they may have missed.
@@ -204,8 +221,8 @@ impl Link {
         if !was_known {
             return;
         }
-        // The breaker opened for the former one.
-        self.open_until.store(0, Ordering::Relaxed);
+        // They opened for the former one.
+        self.breakers.close();
         self.moved.send_replace(());
         // A server that found the new primary earlier may have cached the former state there.
         let lately =
@@ -249,9 +266,8 @@ impl Link {
 
     /// Use of Redis, and the state of the breaker.
     pub(super) fn state(&self) -> RedisState {
-        let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         RedisState {
-            is_open: now < self.open_until.load(Ordering::Relaxed),
+            is_open: self.breakers.open() > 0,
             ok: self.answered.load(Ordering::Relaxed),
             failed: self.failed.load(Ordering::Relaxed),
             skipped: self.skipped.load(Ordering::Relaxed),
@@ -272,15 +288,26 @@ impl Link {
         }
     }
 
-    /// Sends one command.
-    pub(super) async fn send<T: FromRedisValue>(&self, command: &Cmd) -> Option<T> {
-        self.with(async |manager| command.query_async(manager).await).await
+    /// Sends a command of one key.
+    pub(super) async fn send<T: FromRedisValue>(&self, key: &str, command: &Cmd) -> Option<T> {
+        self.with(Some(key), async |manager| command.query_async(manager).await).await
+    }
+
+    /// Publishes a message at any server: in a cluster each passes it on to all. Another attempt may choose another one.
+    pub(super) async fn publish(&self, channel: &str, text: &str) -> bool {
+        let publish = redis::cmd("PUBLISH").arg(channel).arg(text).clone();
+        self.with(None, async |connection| connection.send_to_any(&publish).await).await.is_some()
+    }
+
+    /// Sends a command that has no key, or several.
+    pub(super) async fn send_anywhere<T: FromRedisValue>(&self, command: &Cmd) -> Option<T> {
+        self.with(None, async |manager| command.query_async(manager).await).await
     }
 
     /// Deletes a cached entry: now, or as soon as Redis answers.
     pub(super) async fn delete_cached(&self, namespace: &'static str, id: impl std::fmt::Display) {
         let key = self.changed_key(namespace, id.to_string());
-        if self.send::<()>(redis::cmd("DEL").arg(&key)).await.is_none() {
+        if self.send::<()>(&key, redis::cmd("DEL").arg(&key)).await.is_none() {
             self.queue_deletes(vec![key]);
         }
     }
@@ -294,7 +321,8 @@ impl Link {
         seconds: i64,
     ) {
         let key = self.changed_key(namespace, id.to_string());
-        if self.send::<()>(redis::cmd("SET").arg(&key).arg(value).arg("EX").arg(seconds)).await.is_none() {
+        let set = redis::cmd("SET").arg(&key).arg(value).arg("EX").arg(seconds).clone();
+        if self.send::<()>(&key, &set).await.is_none() {
             self.queue_deletes(vec![key]);
         }
     }
@@ -352,7 +380,7 @@ impl Link {
             if some.is_empty() {
                 return true;
             }
-            if self.send::<i64>(redis::cmd("DEL").arg(&some)).await.is_none() {
+            if self.send_anywhere::<i64>(redis::cmd("DEL").arg(&some)).await.is_none() {
                 return false;
             }
             let mut queued_deletes = self.queued_deletes.lock();
@@ -362,29 +390,19 @@ impl Link {
         }
     }
 
-    /// Uses the connection, unless the breaker is open; `None` if it is, or if the use failed.
+    /// Uses the connection for a key, unless the breaker of the key is open; `None` if it is, or if the use failed.
     pub(super) async fn with<T>(
         &self,
+        key: Option<&str>,
         work: impl AsyncFnOnce(&mut Connection) -> RedisResult<T>,
     ) -> Option<T> {
-        let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let until = self.open_until.load(Ordering::Relaxed);
-        if now < until {
+        let breaker = self.breakers.of(key.map(str::as_bytes));
+        if !breaker.admits() {
             self.skipped.fetch_add(1, Ordering::Relaxed);
             return None;
         }
-        if until > 0 {
-            // One command tries; if it fails, the others were spared.
-            let next = now + u64::try_from(BREAKER_OPEN_FOR.as_millis()).unwrap_or(1000);
-            let first =
-                self.open_until.compare_exchange(until, next, Ordering::Relaxed, Ordering::Relaxed).is_ok();
-            if !first {
-                self.skipped.fetch_add(1, Ordering::Relaxed);
-                return None;
-            }
-        }
         let Some(mut connection) = self.current.lock().connection.clone() else {
-            self.failed("no primary is known");
+            self.failed(breaker, "no primary is known");
             return None;
         };
         let span = tracing::debug_span!("redis", otel.kind = "client", db.system.name = "redis");
@@ -392,35 +410,33 @@ impl Link {
         match outcome {
             Ok(Ok(value)) => {
                 self.answered.fetch_add(1, Ordering::Relaxed);
-                if self.failures.swap(0, Ordering::Relaxed) >= FAILURES_TO_OPEN {
+                if breaker.record_answer() && self.breakers.open() == 0 {
                     tracing::info!("Redis answers again");
                 }
-                self.open_until.store(0, Ordering::Relaxed);
                 Some(value)
             }
             Ok(Err(error)) => {
                 // Log the kind only: the text may contain an address.
-                self.failed(&format!("{:?}", error.kind()));
+                self.failed(breaker, &format!("{:?}", error.kind()));
                 None
             }
             Err(_) => {
-                self.failed("no answer in time");
+                self.failed(breaker, "no answer in time");
                 None
             }
         }
     }
 
-    fn failed(&self, why: &str) {
+    fn failed(&self, breaker: &Breaker, why: &str) {
         self.failed.fetch_add(1, Ordering::Relaxed);
-        let failures = self.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
-        if failures < FAILURES_TO_OPEN {
-            return;
+        match breaker.record_failure() {
+            Failed::Counted => return,
+            // Of a cluster, one line for all parts of a node.
+            Failed::Opened if self.breakers.open() == 1 => {
+                tracing::warn!(why, "Redis does not answer; continuing without it");
+            }
+            Failed::Opened | Failed::StaysOpen => {}
         }
-        if failures == FAILURES_TO_OPEN {
-            tracing::warn!(why, "Redis does not answer; continuing without it");
-        }
-        let until = self.started.elapsed() + BREAKER_OPEN_FOR;
-        self.open_until.store(u64::try_from(until.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
         self.replace_old_connection();
     }
 
@@ -445,7 +461,7 @@ impl Link {
 #[async_trait]
 impl Probe for Link {
     async fn health(&self) -> Health {
-        match self.send::<String>(&redis::cmd("PING")).await {
+        match self.send_anywhere::<String>(&redis::cmd("PING")).await {
             Some(_) => Health::Ok,
             None => Health::Error,
         }

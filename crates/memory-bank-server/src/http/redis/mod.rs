@@ -1,6 +1,7 @@
 //! State that replicas share through Redis: cached keys and sessions, limits and messages. Redis is optional: if it
 //! is down or hangs, a request loses some milliseconds once, and then none.
 
+mod breaker;
 mod bus;
 mod inspect;
 mod keys;

@@ -32,7 +32,8 @@ impl RedisSessions {
 
     async fn cached(&self, id: SessionId) -> Option<SessionRecord> {
         let key = self.link.cache_key(NAMESPACE, id);
-        let text: Vec<u8> = self.link.send::<Option<Vec<u8>>>(redis::cmd("GET").arg(&key)).await.flatten()?;
+        let text: Vec<u8> =
+            self.link.send::<Option<Vec<u8>>>(&key, redis::cmd("GET").arg(&key)).await.flatten()?;
         match serde_json::from_slice::<SessionRecord>(&text) {
             Ok(record) if record.id == id => Some(record),
             _ => {
@@ -47,7 +48,8 @@ impl RedisSessions {
     async fn cache(&self, record: &SessionRecord) {
         let Some((seconds, text)) = self.cache_entry(record) else { return };
         let key = self.link.cache_key(NAMESPACE, record.id);
-        self.link.send::<()>(redis::cmd("SET").arg(&key).arg(text).arg("EX").arg(seconds).arg("NX")).await;
+        let set = redis::cmd("SET").arg(&key).arg(text).arg("EX").arg(seconds).arg("NX").clone();
+        self.link.send::<()>(&key, &set).await;
     }
 
     /// Caches a record that was changed.

@@ -1,0 +1,248 @@
+//! One standby: its connections, and whether it serves. It must not know which reads there are.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use memory_bank_core::error::StoreError;
+use parking_lot::Mutex;
+use tokio::time::Instant;
+use tokio_postgres::Row;
+
+use super::log_position::{LogPosition, Misfit, OF_A_STANDBY};
+use crate::connect_error::ConnectError;
+use crate::database::Database;
+use crate::latest::Latest;
+use crate::pool::ConnectionPool;
+use crate::pooler::Pooling;
+use crate::read_pool::SharedReadPool;
+use crate::tenant::{Before, Query, read_on_a_shared_connection};
+
+/// How long a read may take to get a connection, and to prepare its statements on a new one.
+const OPENING: Duration = Duration::from_secs(2);
+/// What a read sends first: the position of the standby, which has a second for its first answer.
+pub(crate) const BEFORE: Before =
+    Before { sql: OF_A_STANDBY, opening: OPENING, within: Duration::from_secs(1) };
+/// The longest read; a longer one is for the primary.
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
+/// The time until a standby that was left out is tried again: the first, and the longest.
+const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// The longest trial.
+const TRIAL_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// The use of a standby.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StandbyUse {
+    /// Its host and port.
+    pub name: String,
+    /// How many reads it has answered.
+    pub reads: u64,
+    /// Whether it serves; otherwise it is left out.
+    pub is_serving: bool,
+}
+
+/// A standby that is left out.
+#[derive(Debug, Clone, Copy)]
+struct LeftOut {
+    /// When it is tried again.
+    until: Instant,
+    /// The time until the next trial, if this one fails.
+    pause: Duration,
+    is_on_trial: bool,
+    /// Whether the log has it.
+    is_reported: bool,
+}
+
+impl LeftOut {
+    fn since_now(pause: Duration, is_reported: bool) -> Self {
+        Self { until: Instant::now() + pause, pause, is_on_trial: false, is_reported }
+    }
+}
+
+/// One standby.
+pub(crate) struct Standby {
+    name: String,
+    pool: ConnectionPool,
+    read_pool: SharedReadPool,
+    left_out: Mutex<Option<LeftOut>>,
+    position: Latest<LogPosition>,
+    /// The latest position that was seen, as a hint.
+    seen: Mutex<Option<LogPosition>>,
+    reads: AtomicU64,
+}
+
+impl fmt::Debug for Standby {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Standby").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Standby {
+    /// A standby that is not tried yet.
+    pub(crate) fn new(name: String, pool: ConnectionPool, connections: usize) -> Self {
+        Self {
+            name,
+            pool,
+            read_pool: SharedReadPool::for_pool_of(connections),
+            left_out: Mutex::new(Some(LeftOut::since_now(Duration::ZERO, false))),
+            position: Latest::default(),
+            seen: Mutex::default(),
+            reads: AtomicU64::new(0),
+        }
+    }
+
+    /// Host and port.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn pool(&self) -> &ConnectionPool {
+        &self.pool
+    }
+
+    pub(crate) fn read_pool(&self) -> &SharedReadPool {
+        &self.read_pool
+    }
+
+    pub(crate) fn usage(&self) -> StandbyUse {
+        StandbyUse {
+            name: self.name.clone(),
+            reads: self.reads.load(Ordering::Relaxed),
+            is_serving: self.left_out.lock().is_none(),
+        }
+    }
+
+    /// Whether it serves. If its time has come, it is tried in the background.
+    pub(super) fn is_serving(self: &Arc<Self>, database: &Database) -> bool {
+        let mut left_out = self.left_out.lock();
+        let Some(state) = left_out.as_mut() else { return true };
+        if !state.is_on_trial && Instant::now() >= state.until {
+            state.is_on_trial = true;
+            let (standby, database) = (Arc::clone(self), database.clone());
+            tokio::spawn(async move { standby.try_to_serve(&database).await });
+        }
+        false
+    }
+
+    /// The rows of a read, if it showed all that the primary had at this position.
+    pub(super) async fn read<T>(
+        &self,
+        needed: &LogPosition,
+        read: impl Future<Output = Result<(Vec<Row>, T), StoreError>>,
+    ) -> Result<T, Misfit> {
+        let (rows, value) = match tokio::time::timeout(READ_TIMEOUT, read).await {
+            Ok(answer) => answer.map_err(|error| self.misfit_of(error))?,
+            Err(_) => return Err(self.silent()),
+        };
+        self.position_in(&rows)?.covers(needed)?;
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        Ok(value)
+    }
+
+    /// Whether it has replayed up to this position, as far as was seen.
+    pub(super) fn is_known_to_cover(&self, needed: &LogPosition) -> bool {
+        self.seen.lock().as_ref().is_some_and(|seen| seen.covers(needed).is_ok())
+    }
+
+    /// Asks it whether it has replayed up to this position.
+    pub(super) async fn covers(&self, needed: &LogPosition) -> Result<(), Misfit> {
+        let asked = tokio::time::timeout(OPENING, self.position.ask(self.ask())).await;
+        asked.unwrap_or_else(|_| Err(self.silent()))?.covers(needed)
+    }
+
+    async fn ask(&self) -> Result<LogPosition, Misfit> {
+        let query = Query::new(OF_A_STANDBY, &[]);
+        let asked = read_on_a_shared_connection(&self.pool, &self.read_pool, None, query).await;
+        self.position_in(&asked.map_err(|error| self.misfit_of(error.into()))?.1)
+    }
+
+    fn position_in(&self, rows: &[Row]) -> Result<LogPosition, Misfit> {
+        let position = LogPosition::of(rows).map_err(|error| Misfit::Unfit(error.to_string()))?;
+        let Some(position) = position else {
+            return Err(Misfit::Unfit("it is no standby: it does not follow a primary".to_owned()));
+        };
+        *self.seen.lock() = Some(position.clone());
+        Ok(position)
+    }
+
+    fn misfit_of(&self, error: StoreError) -> Misfit {
+        match error {
+            StoreError::Denied | StoreError::KeyInvalid | StoreError::Busy => Misfit::Refused,
+            StoreError::Overloaded => Misfit::Busy,
+            StoreError::Unreachable(_) if self.is_full() => Misfit::Busy,
+            StoreError::Unreachable(reason) | StoreError::Unavailable(reason) => Misfit::Unfit(reason),
+            other => Misfit::Unfit(other.to_string()),
+        }
+    }
+
+    fn silent(&self) -> Misfit {
+        if self.is_full() { Misfit::Busy } else { Misfit::Unfit("it does not answer".to_owned()) }
+    }
+
+    /// Whether all connections are in use. Reads that have one find out whether it is answered.
+    fn is_full(&self) -> bool {
+        let used = self.pool.usage();
+        used.in_use >= used.max
+    }
+
+    /// Records that a read failed here. It is left out for some time, unless it was the read's own fault.
+    pub(super) fn leave_out(&self, misfit: &Misfit) {
+        if matches!(misfit, Misfit::Busy | Misfit::Refused) {
+            return;
+        }
+        let mut left_out = self.left_out.lock();
+        // Others that failed at the same time have done it.
+        if left_out.is_none() {
+            // Late for a moment, which is not worth a line.
+            let is_reported = *misfit != Misfit::Behind && self.report(misfit);
+            *left_out = Some(LeftOut::since_now(RETRY.0, is_reported));
+        }
+    }
+
+    /// Tries it, and lets it serve if it can.
+    pub(super) async fn try_to_serve(&self, database: &Database) -> Result<(), Misfit> {
+        let trial = tokio::time::timeout(TRIAL_TIMEOUT, self.trial(database)).await;
+        let outcome = trial.unwrap_or_else(|_| Err(self.silent()));
+        let mut left_out = self.left_out.lock();
+        let before = *left_out;
+        *left_out = match &outcome {
+            Ok(()) => {
+                if before.is_some_and(|state| state.is_reported || self.reads.load(Ordering::Relaxed) == 0) {
+                    tracing::info!(standby = self.name, "a standby answers reads");
+                }
+                None
+            }
+            Err(misfit) => {
+                let pause = before.map_or(RETRY.0, |state| (state.pause * 2).clamp(RETRY.0, RETRY.1));
+                let pause = if *misfit == Misfit::Behind { RETRY.0 } else { pause };
+                let is_reported = before.is_some_and(|state| state.is_reported) || self.report(misfit);
+                Some(LeftOut::since_now(pause, is_reported))
+            }
+        };
+        outcome
+    }
+
+    fn report(&self, misfit: &Misfit) -> bool {
+        tracing::warn!(standby = self.name, reason = %misfit, "a standby is left out; the others and the primary answer its reads");
+        true
+    }
+
+    async fn trial(&self, database: &Database) -> Result<(), Misfit> {
+        // A transaction pooler would give the settings of a session to others.
+        match database.over(&self.pool).pooling().await {
+            Ok(Pooling::Session | Pooling::Unknown(_)) => {}
+            Ok(Pooling::Transaction) | Err(ConnectError::TransactionPooler { .. }) => {
+                let reason = "a transaction pooler leads to it: name the standby itself, or a session pooler";
+                return Err(Misfit::Unfit(reason.to_owned()));
+            }
+            Err(ConnectError::Unreachable(why)) => return Err(Misfit::Unfit(why.to_string())),
+            Err(error) => return Err(Misfit::Unfit(error.to_string())),
+        }
+        let primary = database.primary_position().await;
+        let needed = primary.map_err(|error| {
+            Misfit::Unfit(format!("the primary's position in its log cannot be read: {error}"))
+        })?;
+        database.catch_up(self, &needed).await
+    }
+}
