@@ -667,6 +667,15 @@ CREATE TABLE IF NOT EXISTS app.history_bounds (
   lower_since timestamptz
 );
 
+-- The history that the log of this database is part of (app.log_position): the primary gives it another mark whenever it has started
+-- or was promoted, and its standbys get the mark with the log. So a standby of a former primary, or of a former state, is recognised.
+CREATE TABLE IF NOT EXISTS app.log_history (
+  only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+  mark     uuid NOT NULL,
+  started  timestamptz NOT NULL,
+  timeline text NOT NULL
+);
+
 -- The audit log: which actor created, changed, deleted or used which object. Triggers add its rows in the same transaction;
 -- rows are never changed, and old ones are deleted.
 --
@@ -894,7 +903,7 @@ BEGIN
     'public.api_keys', 'public.documents', 'public.graph_entities', 'public.graph_observations',
     'public.graph_relations', 'public.sessions', 'app.project_state', 'app.backups',
     'app.backup_items', 'app.files', 'app.document_versions', 'app.graph_versions', 'app.graph_changes', 'app.graph_history', 'app.stored_bytes',
-    'app.call_hours', 'app.history_bounds', 'app.audit_log', 'app.vector_sets', 'app.vectors', 'app.oauth_grants', 'app.oauth_codes',
+    'app.call_hours', 'app.history_bounds', 'app.log_history', 'app.audit_log', 'app.vector_sets', 'app.vectors', 'app.oauth_grants', 'app.oauth_codes',
     'app.oauth_refresh_tokens', 'app.oauth_clients', 'app.oauth_sign_ins', 'app.oauth_login_codes', 'app.oauth_assertions',
     'app.issuers', 'app.identities', 'app.barred_identities', 'app.mapped_members'] LOOP
     EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', name);

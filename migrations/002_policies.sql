@@ -183,7 +183,7 @@ GRANT SELECT, INSERT, DELETE ON app.document_versions, app.graph_history TO app_
 GRANT SELECT, INSERT, UPDATE, DELETE ON app.graph_versions, app.graph_changes TO app_definer;
 GRANT SELECT ON app.stored_bytes TO app_user;
 GRANT SELECT, INSERT, UPDATE, DELETE ON app.stored_bytes TO app_definer;
-GRANT SELECT, INSERT, UPDATE ON app.history_bounds TO app_definer;
+GRANT SELECT, INSERT, UPDATE ON app.history_bounds, app.log_history TO app_definer;
 GRANT SELECT ON app.call_hours TO app_user;
 GRANT SELECT, INSERT, UPDATE, DELETE ON app.call_hours TO app_definer;
 GRANT SELECT ON app.audit_log TO app_user;
@@ -502,7 +502,7 @@ BEGIN
   -- The tables that functions serve: those of 003 that serve many tenants at once; only they act as app_definer.
   FOREACH served IN ARRAY ARRAY[
     'public.users', 'public.projects', 'public.memberships', 'public.api_keys', 'public.sessions', 'public.mcp_events',
-    'app.backups', 'app.document_versions', 'app.graph_versions', 'app.graph_changes', 'app.graph_history', 'app.stored_bytes', 'app.call_hours', 'app.history_bounds', 'app.mcp_events_default',
+    'app.backups', 'app.document_versions', 'app.graph_versions', 'app.graph_changes', 'app.graph_history', 'app.stored_bytes', 'app.call_hours', 'app.history_bounds', 'app.log_history', 'app.mcp_events_default',
     'app.vector_sets', 'app.vectors', 'app.oauth_grants', 'app.oauth_codes', 'app.oauth_refresh_tokens', 'app.oauth_clients',
     'app.oauth_sign_ins', 'app.oauth_login_codes', 'app.oauth_assertions', 'app.issuers', 'app.identities', 'app.barred_identities', 'app.mapped_members'
   ] LOOP

@@ -401,6 +401,42 @@ AS $$
     (SELECT count(*) FROM (SELECT FROM public.sessions s WHERE s.expires_at <= now() LIMIT 1000000) AS s)
 $$;
 
+-- Where this server is in the log, and whose log it is. On a primary: up to where the log is on disk, which is at or past the record of
+-- every acknowledged commit, unless commits are acknowledged before (synchronous_commit); and on a standby up to where it has replayed.
+-- Without a position nobody may rely on one: a primary has just got another mark, or acknowledges too early.
+CREATE OR REPLACE FUNCTION app.log_position(OUT is_standby boolean, OUT place pg_lsn, OUT mark uuid, OUT system bigint, OUT database text,
+  OUT login text, OUT at timestamptz)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  line text;
+BEGIN
+  is_standby := pg_is_in_recovery();
+  -- Before the mark is read: a standby that shows a mark is in its history from then on.
+  IF is_standby THEN
+    place := pg_last_wal_replay_lsn();
+  ELSE
+    line := substr(pg_walfile_name(pg_current_wal_flush_lsn()), 1, 8);
+  END IF;
+  SELECT s.system_identifier INTO system FROM pg_control_system() s;
+  database := current_database();
+  login := session_user;
+  at := clock_timestamp();
+  SELECT h.mark INTO mark FROM app.log_history h
+  WHERE is_standby OR (h.started = pg_postmaster_start_time() AND h.timeline = line);
+  IF is_standby THEN
+    RETURN;
+  END IF;
+  IF mark IS NULL THEN
+    INSERT INTO app.log_history AS h (mark, started, timeline) VALUES (gen_random_uuid(), pg_postmaster_start_time(), line)
+    ON CONFLICT (only_row) DO UPDATE SET mark = excluded.mark, started = excluded.started, timeline = excluded.timeline
+    WHERE (h.started, h.timeline) IS DISTINCT FROM (excluded.started, excluded.timeline);
+  ELSIF current_setting('synchronous_commit') <> 'off' THEN
+    place := pg_current_wal_flush_lsn();
+  END IF;
+END
+$$;
+
 -- Whether this session gets a role in a project by naming one of its members, without a key: the server checks this before
 -- it listens. NULL if no project has a member.
 CREATE OR REPLACE FUNCTION app.opens_without_key() RETURNS boolean
@@ -4215,7 +4251,7 @@ BEGIN
         'authenticate', 'touch_keys', 'open_session', 'subscribe_session', 'touch_sessions', 'close_session',
         'append_events', 'trim_events', 'purge', 'kept_for_replay', 'note_key_addresses', 'note_calls', 'purge_audit', 'opens_without_key',
         'make_event_partition', 'drop_event_partition', 'fill_fts', 'count_stale_fts', 'purge_history', 'old_versions', 'old_graph_changes',
-        'thin_versions', 'thin_graph_changes', 'trim_history', 'state_history_bounds']), 'app_server'
+        'thin_versions', 'thin_graph_changes', 'trim_history', 'state_history_bounds', 'log_position']), 'app_server'
       UNION ALL SELECT unnest(ARRAY['claim_vectors', 'put_vectors', 'prune_vectors']), 'app_server'
       UNION ALL SELECT unnest(ARRAY['owner_members', 'owner_change_member', 'owner_invite', 'owner_replace_invitation', 'owner_remove_member', 'owner_keys',
         'owner_revoke_key', 'owner_grants', 'owner_revoke_grant', 'owner_audit', 'owner_calls']), 'app_server'

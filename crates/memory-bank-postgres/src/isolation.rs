@@ -63,8 +63,9 @@ pub const TENANT_TABLES: [&str; 26] = [
 
 /// Tables that belong to no project, beside users and projects, and what mappings gave. Only functions reach them: no role that serves has a right
 /// on them.
-pub const SERVER_TABLES: [&str; 9] = [
+pub const SERVER_TABLES: [&str; 10] = [
     "app.history_bounds",
+    "app.log_history",
     "app.oauth_clients",
     "app.oauth_sign_ins",
     "app.oauth_login_codes",
@@ -128,7 +129,7 @@ const PARAMETERS: [(&str, &[Type]); 7] = [
 
 /// The functions that the server needs: each takes the hash of a presented secret, or reads and changes nothing of a
 /// tenant, beside clean-ups, which see numbers and times.
-const SERVING_FUNCTIONS: [&str; 72] = [
+const SERVING_FUNCTIONS: [&str; 73] = [
     "append_events",
     "authenticate",
     "authors_of",
@@ -148,21 +149,19 @@ const SERVING_FUNCTIONS: [&str; 72] = [
     "key_bound",
     "list_graph_changes",
     "list_versions",
+    "log_position",
     "make_event_partition",
     "note_audit",
     "note_calls",
     "note_key_addresses",
-    "old_graph_changes",
-    "old_versions",
     "oauth_admit_outside",
     "oauth_client",
     "oauth_consent",
+    "oauth_demands_assertion",
     "oauth_list_grants",
     "oauth_redeem",
     "oauth_refresh",
     "oauth_register",
-    "oauth_demands_assertion",
-    "oauth_use_assertion",
     "oauth_revoke",
     "oauth_sign_in_with_code",
     "oauth_sign_in_with_identity",
@@ -170,6 +169,9 @@ const SERVING_FUNCTIONS: [&str; 72] = [
     "oauth_sign_out",
     "oauth_signed_in",
     "oauth_take_back",
+    "oauth_use_assertion",
+    "old_graph_changes",
+    "old_versions",
     "open_session",
     "opens_without_key",
     "own_key_hash",
@@ -188,7 +190,6 @@ const SERVING_FUNCTIONS: [&str; 72] = [
     "prune_vectors",
     "purge",
     "purge_audit",
-    "trim_history",
     "purge_oauth",
     "put_vectors",
     "replace_own_key",
@@ -201,6 +202,7 @@ const SERVING_FUNCTIONS: [&str; 72] = [
     "touch_keys",
     "touch_sessions",
     "trim_events",
+    "trim_history",
 ];
 
 /// Whether a tenant's statements can read the hashes of keys, which would prove each of those keys.

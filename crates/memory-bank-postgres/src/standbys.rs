@@ -94,9 +94,16 @@ impl Database {
     /// A standby for a read; none if the primary has to answer.
     pub(crate) async fn standby_for_a_read(&self) -> Option<StandbyReader> {
         let standby = self.standbys.next(self)?;
+        let seen = standby.seen();
         // An error is that of the primary, which the read itself will report.
         let needed = self.primary_position().await.ok()?;
-        match self.catch_up(&standby, &needed).await {
+        let caught_up = match seen {
+            Some(seen) if seen.is_ahead_of(&needed) => {
+                Err(Misfit::Unfit("it is ahead of the primary: it follows another one".to_owned()))
+            }
+            _ => self.catch_up(&standby, &needed).await,
+        };
+        match caught_up {
             Ok(()) => Some(StandbyReader { standby, needed }),
             Err(misfit) => {
                 standby.leave_out(&misfit);
@@ -130,9 +137,11 @@ impl Database {
     /// How far the log of the primary is on disk: whatever was acknowledged before this call is at or before it.
     async fn primary_position(&self) -> Result<Arc<LogPosition>, StoreError> {
         let ask = async {
-            let rows = self.read_alone(Query::new(log_position::OF_THE_PRIMARY, &[])).await?;
+            let rows = self.read_alone(Query::new(log_position::ASK, &[])).await?;
             LogPosition::of(&rows)?.map(Arc::new).ok_or_else(|| {
-                StoreError::Unavailable("the primary returned no position of its log".to_owned())
+                StoreError::Unavailable(
+                    "the primary has no position to rely on: it has just started, or `synchronous_commit` is off".to_owned(),
+                )
             })
         };
         let asked = tokio::time::timeout(POSITION_TIMEOUT, self.standbys.position.ask(ask)).await;

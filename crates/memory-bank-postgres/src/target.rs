@@ -49,9 +49,10 @@ impl Target {
         }
         let endpoints = string.take_endpoints()?;
         // Each connection is asked for what it leads to before a read counts (`standbys`).
-        if let Some("read-write" | "primary") = string.take("target_session_attrs").as_deref() {
+        let wanted = string.take("target_session_attrs");
+        if !matches!(wanted.as_deref(), None | Some("any" | "read-only" | "standby" | "prefer-standby")) {
             return Err(ConnectError::Malformed(
-                "it is of a standby, and `target_session_attrs` asks for the primary: remove it".to_owned(),
+                "it is of a standby: `target_session_attrs` is `standby`, `prefer-standby`, `read-only` or `any` here".to_owned(),
             ));
         }
         Self::of(string, endpoints, trust)

@@ -17,7 +17,7 @@ pub(super) fn urls(provider: Provider, read: Read<'_>) -> Result<Vec<String>, Co
     let Some((name, text)) = secret(&REPLICA_URLS, read)? else { return Ok(Vec::new()) };
     let refused =
         |kind| Err(ConfigError::InvalidSecret { name: name.clone(), kind, takes: REPLICA_URLS.takes });
-    let text = text.replace(",postgres", " postgres");
+    let text = text.replace(",postgres://", " postgres://").replace(",postgresql://", " postgresql://");
     let urls: Vec<&str> =
         text.split_whitespace().map(|url| url.trim_matches(',')).filter(|url| !url.is_empty()).collect();
     if urls.len() > MAX_STANDBYS {
@@ -60,6 +60,8 @@ mod tests {
             assert_eq!(read(text), Ok(expected.clone()), "{text}");
         }
         assert_eq!(read(" "), Ok(Vec::new()));
+        let hosts = "postgresql://u:x@postgres-1,postgres-2/d";
+        assert_eq!(read(hosts), Ok(vec![hosts.to_owned()]));
     }
 
     #[test]

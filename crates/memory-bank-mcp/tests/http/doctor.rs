@@ -264,6 +264,12 @@ fn an_unreachable_or_misconfigured_redis_is_reported_with_an_action() {
     send_command("REPLICAOF 127.0.0.1 1");
     doctor(&[("REDIS_URL", &url)]).expect_finding("redis", &["error: it is a read-only replica", "primary"]);
     send_command("REPLICAOF NO ONE");
+    send_command("ACL SETUSER bank on >pass ~mbmcp:* +@all resetchannels");
+    let of_user = format!("redis://bank:pass@127.0.0.1:{}", redis.port());
+    let channels = ["error: its user lacks rights", "`&mbmcp:news:*`", "`&mbmcp:signals:*`", "ACL SETUSER"];
+    doctor(&[("REDIS_URL", &of_user)]).expect_finding("redis", &channels);
+    send_command("ACL SETUSER bank &mbmcp:news:* &mbmcp:signals:*");
+    doctor(&[("REDIS_URL", &of_user)]).expect_finding("redis", &["ok: Redis"]);
     send_command("CONFIG SET requirepass s3cret");
     doctor(&[("REDIS_URL", &url)]).expect_finding("redis", &["error: it asks for another user or password"]);
     let with_password = format!("redis://:s3cret@127.0.0.1:{}", redis.port());

@@ -2,40 +2,41 @@
 
 use std::fmt;
 
+use jiff::{SignedDuration, Timestamp};
 use memory_bank_core::error::StoreError;
 use tokio_postgres::Row;
 use tokio_postgres::types::PgLsn;
+use uuid::Uuid;
 
 use crate::column::column;
 
-/// The primary's position. A commit is acknowledged after its record is on disk.
-pub(super) const OF_THE_PRIMARY: &str = "SELECT pg_catalog.pg_current_wal_flush_lsn(), \
-    ('x' || substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_flush_lsn()), 1, 8))::bit(32)::integer, \
-    s.system_identifier, current_database()::text, session_user::text FROM pg_catalog.pg_control_system() s";
-
-/// A standby's position; no row from a primary. The timeline is that of its last restart point, so after a fail-over it changes late
-/// and never too early.
-pub(super) const OF_A_STANDBY: &str = "SELECT pg_catalog.pg_last_wal_replay_lsn(), c.timeline_id, s.system_identifier, \
-    current_database()::text, session_user::text \
-    FROM pg_catalog.pg_control_checkpoint() c, pg_catalog.pg_control_system() s WHERE pg_catalog.pg_is_in_recovery()";
+/// Where a server is in the log (`migrations/003_functions.sql`).
+pub(super) const ASK: &str =
+    "SELECT is_standby, place, mark, system, database, login, at FROM app.log_position()";
 
 /// Completes the last record on the primary's disk, without a change of a table: a commit is written as a whole.
 pub(super) const COMPLETE: &str = "SELECT pg_catalog.pg_logical_emit_message(true, 'memory-bank-mcp', '')";
 
 /// The size of a page of the log, in bytes.
 const PAGE: u64 = 8192;
+/// How far a standby's clock may be behind the primary's: keys expire by it.
+const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_secs(2);
 
 /// A position in a log, and whose log it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LogPosition {
+    is_standby: bool,
     /// In bytes from the begin of the log.
-    position: PgLsn,
-    timeline: i32,
+    place: PgLsn,
+    /// Of the history since the latest start or promotion of a primary.
+    mark: Uuid,
     /// Of the database cluster; all its standbys have the same.
     system: i64,
     database: String,
     /// The login role. Another one may see more, or less.
     login: String,
+    /// The server's clock.
+    at: Timestamp,
 }
 
 /// Why a read at a standby does not count.
@@ -45,7 +46,7 @@ pub(crate) enum Misfit {
     Behind,
     /// All its connections are in use.
     Busy,
-    /// It refused the read, as the primary may.
+    /// The read failed there, as it may at the primary.
     Refused,
     /// It cannot serve as it is; with the reason.
     Unfit(String),
@@ -56,35 +57,50 @@ impl fmt::Display for Misfit {
         f.write_str(match self {
             Self::Behind => "it is behind the primary by more than a read waits for",
             Self::Busy => "all its connections are in use",
-            Self::Refused => "it refused a read",
+            Self::Refused => "a read failed there",
             Self::Unfit(reason) => reason,
         })
     }
 }
 
 impl LogPosition {
-    /// The position that a server returned, if it did.
+    /// The position that a server returned; none if nobody may rely on one.
     pub(super) fn of(rows: &[Row]) -> Result<Option<Self>, StoreError> {
         let Some(row) = rows.first() else { return Ok(None) };
-        let Some(position) = column(row, 0)? else { return Ok(None) };
+        let (Some(place), Some(mark)) = (column(row, 1)?, column(row, 2)?) else { return Ok(None) };
         Ok(Some(Self {
-            position,
-            timeline: column(row, 1)?,
-            system: column(row, 2)?,
-            database: column(row, 3)?,
-            login: column(row, 4)?,
+            is_standby: column(row, 0)?,
+            place,
+            mark,
+            system: column(row, 3)?,
+            database: column(row, 4)?,
+            login: column(row, 5)?,
+            at: column(row, 6)?,
         }))
     }
 
     /// Whether the log may end here within a record, which no standby can replay: what nobody waits for, such as a stored event, is
     /// written by whole pages.
     pub(super) fn may_end_within_a_record(&self) -> bool {
-        u64::from(self.position) % PAGE == 0
+        u64::from(self.place).is_multiple_of(PAGE)
     }
 
-    /// Whether a standby at this position shows all that the primary had at `needed`.
+    /// Whether a standby was here before its primary: it follows another one.
+    pub(super) fn is_ahead_of(&self, later: &Self) -> bool {
+        self.place > later.place
+    }
+
+    /// As [`Self::covers`], for a position that was seen before: its clock has gone on since.
+    pub(super) fn covered(self, needed: &Self) -> Result<(), Misfit> {
+        Self { at: needed.at, ..self }.covers(needed)
+    }
+
+    /// Whether a standby at this position shows all that the primary had at `needed`, which was asked for before.
     pub(super) fn covers(&self, needed: &Self) -> Result<(), Misfit> {
         let unfit = |reason: String| Err(Misfit::Unfit(reason));
+        if !self.is_standby {
+            return unfit("it is a primary, and no standby".to_owned());
+        }
         if self.system != needed.system {
             return unfit("it is no standby of this database: its system identifier differs".to_owned());
         }
@@ -94,13 +110,16 @@ impl LogPosition {
         if self.login != needed.login {
             return unfit(format!("the login role is `{}`, not `{}`", self.login, needed.login));
         }
-        if self.timeline != needed.timeline {
-            return unfit(format!(
-                "it follows timeline {}, and the primary is on {}: after a fail-over it serves again when its next checkpoint is done",
-                self.timeline, needed.timeline
-            ));
+        if self.at + CLOCK_TOLERANCE < needed.at {
+            return unfit("its clock is behind the primary's: keys would expire too late".to_owned());
         }
-        if self.position < needed.position { Err(Misfit::Behind) } else { Ok(()) }
+        if self.mark != needed.mark {
+            // Also for the moment in which a new mark is on its way.
+            return unfit(
+                "it has another history than the primary: it follows a former one, or was copied".to_owned(),
+            );
+        }
+        if self.place < needed.place { Err(Misfit::Behind) } else { Ok(()) }
     }
 }
 
@@ -108,13 +127,15 @@ impl LogPosition {
 mod tests {
     use super::*;
 
-    fn at(position: u64) -> LogPosition {
+    fn at(place: u64) -> LogPosition {
         LogPosition {
-            position: position.into(),
-            timeline: 3,
+            is_standby: true,
+            place: place.into(),
+            mark: Uuid::from_u128(3),
             system: 7,
             database: "bank".to_owned(),
             login: "server".to_owned(),
+            at: Timestamp::UNIX_EPOCH,
         }
     }
 
@@ -124,15 +145,18 @@ mod tests {
         assert_eq!(at(100).covers(&needed), Ok(()));
         assert_eq!(at(101).covers(&needed), Ok(()));
         assert_eq!(at(99).covers(&needed), Err(Misfit::Behind));
+        let late = Timestamp::UNIX_EPOCH - SignedDuration::from_secs(3);
         for (other, word) in [
-            (LogPosition { timeline: 2, ..at(200) }, "timeline"),
-            (LogPosition { timeline: 4, ..at(200) }, "timeline"),
+            (LogPosition { mark: Uuid::from_u128(4), ..at(200) }, "another history"),
+            (LogPosition { is_standby: false, ..at(200) }, "no standby"),
             (LogPosition { system: 8, ..at(200) }, "no standby"),
             (LogPosition { database: "other".to_owned(), ..at(200) }, "`other`"),
             (LogPosition { login: "postgres".to_owned(), ..at(200) }, "`postgres`"),
+            (LogPosition { at: late, ..at(200) }, "clock"),
         ] {
             let Err(Misfit::Unfit(reason)) = other.covers(&needed) else { panic!("{other:?} counted") };
             assert!(reason.contains(word), "{reason}");
         }
+        assert!(at(101).is_ahead_of(&needed) && !at(100).is_ahead_of(&needed));
     }
 }

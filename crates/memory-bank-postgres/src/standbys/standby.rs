@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use memory_bank_core::error::StoreError;
@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 use tokio_postgres::Row;
 
-use super::log_position::{LogPosition, Misfit, OF_A_STANDBY};
+use super::log_position::{ASK, LogPosition, Misfit};
 use crate::connect_error::ConnectError;
 use crate::database::Database;
 use crate::latest::Latest;
@@ -22,12 +22,13 @@ use crate::tenant::{Before, Query, read_on_a_shared_connection};
 /// How long a read may take to get a connection, and to prepare its statements on a new one.
 const OPENING: Duration = Duration::from_secs(2);
 /// What a read sends first: the position of the standby, which has a second for its first answer.
-pub(crate) const BEFORE: Before =
-    Before { sql: OF_A_STANDBY, opening: OPENING, within: Duration::from_secs(1) };
+pub(crate) const BEFORE: Before = Before { sql: ASK, opening: OPENING, within: Duration::from_secs(1) };
 /// The longest read; a longer one is for the primary.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// The time until a standby that was left out is tried again: the first, and the longest.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// How often the log has that a standby is left out, at most.
+const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 /// The longest trial.
 const TRIAL_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -49,14 +50,15 @@ struct LeftOut {
     until: Instant,
     /// The time until the next trial, if this one fails.
     pause: Duration,
-    is_on_trial: bool,
+    /// Since when it is tried.
+    on_trial_since: Option<Instant>,
     /// Whether the log has it.
     is_reported: bool,
 }
 
 impl LeftOut {
     fn since_now(pause: Duration, is_reported: bool) -> Self {
-        Self { until: Instant::now() + pause, pause, is_on_trial: false, is_reported }
+        Self { until: Instant::now() + pause, pause, on_trial_since: None, is_reported }
     }
 }
 
@@ -70,6 +72,9 @@ pub(crate) struct Standby {
     /// The latest position that was seen, as a hint.
     seen: Mutex<Option<LogPosition>>,
     reads: AtomicU64,
+    /// Whether it was found that a connection keeps its session.
+    keeps_sessions: AtomicBool,
+    reported_at: Mutex<Option<Instant>>,
 }
 
 impl fmt::Debug for Standby {
@@ -89,6 +94,8 @@ impl Standby {
             position: Latest::default(),
             seen: Mutex::default(),
             reads: AtomicU64::new(0),
+            keeps_sessions: AtomicBool::new(false),
+            reported_at: Mutex::default(),
         }
     }
 
@@ -117,8 +124,11 @@ impl Standby {
     pub(super) fn is_serving(self: &Arc<Self>, database: &Database) -> bool {
         let mut left_out = self.left_out.lock();
         let Some(state) = left_out.as_mut() else { return true };
-        if !state.is_on_trial && Instant::now() >= state.until {
-            state.is_on_trial = true;
+        let now = Instant::now();
+        // A trial that has left no result, as after a panic, is not waited for.
+        let is_on_trial = state.on_trial_since.is_some_and(|since| now < since + TRIAL_TIMEOUT * 2);
+        if !is_on_trial && now >= state.until {
+            state.on_trial_since = Some(now);
             let (standby, database) = (Arc::clone(self), database.clone());
             tokio::spawn(async move { standby.try_to_serve(&database).await });
         }
@@ -132,8 +142,13 @@ impl Standby {
         read: impl Future<Output = Result<(Vec<Row>, T), StoreError>>,
     ) -> Result<T, Misfit> {
         let (rows, value) = match tokio::time::timeout(READ_TIMEOUT, read).await {
-            Ok(answer) => answer.map_err(|error| self.misfit_of(error))?,
-            Err(_) => return Err(self.silent()),
+            Ok(answer) => answer.map_err(|error| match error {
+                // Of the statement; the primary may report the same.
+                StoreError::Unavailable(_) => Misfit::Refused,
+                other => self.misfit_of(other),
+            })?,
+            // It has answered the check, so it is slow and not gone.
+            Err(_) => return Err(Misfit::Refused),
         };
         self.position_in(&rows)?.covers(needed)?;
         self.reads.fetch_add(1, Ordering::Relaxed);
@@ -142,7 +157,12 @@ impl Standby {
 
     /// Whether it has replayed up to this position, as far as was seen.
     pub(super) fn is_known_to_cover(&self, needed: &LogPosition) -> bool {
-        self.seen.lock().as_ref().is_some_and(|seen| seen.covers(needed).is_ok())
+        self.seen().is_some_and(|seen| seen.covered(needed).is_ok())
+    }
+
+    /// The latest position that was seen.
+    pub(super) fn seen(&self) -> Option<LogPosition> {
+        self.seen.lock().clone()
     }
 
     /// Asks it whether it has replayed up to this position.
@@ -152,7 +172,7 @@ impl Standby {
     }
 
     async fn ask(&self) -> Result<LogPosition, Misfit> {
-        let query = Query::new(OF_A_STANDBY, &[]);
+        let query = Query::new(ASK, &[]);
         let asked = read_on_a_shared_connection(&self.pool, &self.read_pool, None, query).await;
         self.position_in(&asked.map_err(|error| self.misfit_of(error.into()))?.1)
     }
@@ -194,6 +214,9 @@ impl Standby {
         let mut left_out = self.left_out.lock();
         // Others that failed at the same time have done it.
         if left_out.is_none() {
+            if *misfit != Misfit::Behind {
+                self.keeps_sessions.store(false, Ordering::Relaxed);
+            }
             // Late for a moment, which is not worth a line.
             let is_reported = *misfit != Misfit::Behind && self.report(misfit);
             *left_out = Some(LeftOut::since_now(RETRY.0, is_reported));
@@ -208,7 +231,7 @@ impl Standby {
         let before = *left_out;
         *left_out = match &outcome {
             Ok(()) => {
-                if before.is_some_and(|state| state.is_reported || self.reads.load(Ordering::Relaxed) == 0) {
+                if before.is_some_and(|state| state.is_reported) || self.reads.load(Ordering::Relaxed) == 0 {
                     tracing::info!(standby = self.name, "a standby answers reads");
                 }
                 None
@@ -223,21 +246,39 @@ impl Standby {
         outcome
     }
 
+    /// Logs why it is left out, unless it did so a short time ago.
     fn report(&self, misfit: &Misfit) -> bool {
+        let mut reported = self.reported_at.lock();
+        if reported.is_some_and(|at| at.elapsed() < REPORT_INTERVAL) {
+            return false;
+        }
+        *reported = Some(Instant::now());
         tracing::warn!(standby = self.name, reason = %misfit, "a standby is left out; the others and the primary answer its reads");
         true
     }
 
-    async fn trial(&self, database: &Database) -> Result<(), Misfit> {
-        // A transaction pooler would give the settings of a session to others.
-        match database.over(&self.pool).pooling().await {
-            Ok(Pooling::Session | Pooling::Unknown(_)) => {}
-            Ok(Pooling::Transaction) | Err(ConnectError::TransactionPooler { .. }) => {
-                let reason = "a transaction pooler leads to it: name the standby itself, or a session pooler";
-                return Err(Misfit::Unfit(reason.to_owned()));
+    /// A transaction pooler would give the settings of a session to others, and lead check and read to different servers.
+    async fn require_sessions(&self, database: &Database) -> Result<(), Misfit> {
+        let reason = match database.over(&self.pool).pooling().await {
+            Ok(Pooling::Session) => {
+                self.keeps_sessions.store(true, Ordering::Relaxed);
+                return Ok(());
             }
-            Err(ConnectError::Unreachable(why)) => return Err(Misfit::Unfit(why.to_string())),
-            Err(error) => return Err(Misfit::Unfit(error.to_string())),
+            Ok(Pooling::Unknown(why)) => {
+                format!("it is not known whether a connection keeps its session: {why}")
+            }
+            Ok(Pooling::Transaction) | Err(ConnectError::TransactionPooler { .. }) => {
+                "a transaction pooler leads to it: name the standby itself, or a session pooler".to_owned()
+            }
+            Err(ConnectError::Unreachable(why)) => why.to_string(),
+            Err(error) => error.to_string(),
+        };
+        Err(Misfit::Unfit(reason))
+    }
+
+    async fn trial(&self, database: &Database) -> Result<(), Misfit> {
+        if !self.keeps_sessions.load(Ordering::Relaxed) {
+            self.require_sessions(database).await?;
         }
         let primary = database.primary_position().await;
         let needed = primary.map_err(|error| {

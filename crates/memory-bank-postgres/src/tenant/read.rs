@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use futures::future::{FutureExt as _, join, join4, try_join};
+use futures::future::{FutureExt as _, join4, try_join};
 use memory_bank_core::caller::Caller;
 use memory_bank_core::error::StoreError;
 use tokio_postgres::{Row, Statement};
@@ -114,7 +114,7 @@ impl Database {
         let reader = self.standby_for_a_read().await?;
         let (pool, read_pool) = (reader.standby().pool(), reader.standby().read_pool());
         let read = read_on_a_shared_connection(pool, read_pool, Some(BEFORE), query);
-        reader.rows(async { Ok(read.await?) }).await
+        reader.rows(Box::pin(async { Ok(read.await?) })).await
     }
 
     /// Sends a statement that is its own transaction.
@@ -203,27 +203,27 @@ pub(crate) async fn read_on_a_shared_connection(
     before: Option<Before>,
     query: Query<'_>,
 ) -> Result<(Vec<Row>, Vec<Row>), CallError> {
-    let slot = read_pool.slot(pool).await?;
+    let most = before.map_or(ROUND_TRIP_TIMEOUT, |before| before.opening);
+    let slot = tokio::time::timeout(most, read_pool.slot(pool)).await.unwrap_or_else(|_| Err(no_answer()))?;
     let read = async {
         let check = match before {
-            Some(before) => Some(prepared(&slot, before.sql).await?),
+            Some(before) => Some((prepared(&slot, before.sql).await?, before.within)),
             None => None,
         };
         let statement = prepared(&slot, query.sql).await?;
         let client = slot.connection()?;
+        // The first one is polled, and so sent, first. If it is not answered in time, the other one is not waited for.
         let check = async {
-            match &check {
-                Some(check) => client.query(check, &[]).await,
-                None => Ok(Vec::new()),
-            }
+            let Some((check, within)) = &check else { return Ok(Ok(Vec::new())) };
+            tokio::time::timeout(*within, client.query(check, &[])).await.map_err(|_| no_answer())
         };
-        let (facts, rows) = join(check, client.query(&statement, query.values)).await;
+        let both = try_join(check, client.query(&statement, query.values).map(Ok)).await;
+        let (facts, rows) = both.inspect_err(|_| slot.close())?;
         slot.record(&facts);
         slot.record(&rows);
         Ok((facts.map_err(CallError::Database)?, rows.map_err(CallError::Database)?))
     };
-    let within = before.map_or(ROUND_TRIP_TIMEOUT, |before| before.within);
-    tokio::time::timeout(within, read).await.unwrap_or_else(|_| {
+    tokio::time::timeout(ROUND_TRIP_TIMEOUT, read).await.unwrap_or_else(|_| {
         slot.close();
         Err(no_answer().into())
     })

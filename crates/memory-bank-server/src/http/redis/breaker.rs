@@ -14,37 +14,60 @@ const SLOTS: u16 = 16_384;
 /// The slots that share a breaker. A node has few ranges of slots, so nearly all that share one are of one node.
 const SLOTS_PER_BREAKER: u16 = 256;
 
+/// The use of a connection, which decides about its breaker.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Use<'k> {
+    /// Of one key.
+    Key(&'k str),
+    /// Publish a message, at any server.
+    Publish,
+    /// Ask any server whether it is there.
+    Ask,
+}
+
 /// The breakers of a place: one for a single server. In a cluster one for each part of the slots, so that a silent node keeps nobody
-/// from the others, and one for commands of no slot.
+/// from the others, and one each for messages and questions.
 pub(super) struct Breakers {
-    general: Breaker,
+    publish: Breaker,
+    ask: Breaker,
     of_slots: Vec<Breaker>,
+    is_cluster: bool,
 }
 
 impl Breakers {
     pub(super) fn new(is_cluster: bool) -> Self {
-        let parts = if is_cluster { SLOTS / SLOTS_PER_BREAKER } else { 0 };
-        let general = Breaker::default();
+        let parts = if is_cluster { SLOTS / SLOTS_PER_BREAKER } else { 1 };
         Self {
-            of_slots: (0..parts).map(|_| Breaker { began: general.began, ..Breaker::default() }).collect(),
-            general,
+            publish: Breaker::default(),
+            ask: Breaker::default(),
+            of_slots: (0..parts).map(|_| Breaker::default()).collect(),
+            is_cluster,
         }
     }
 
-    /// The breaker of a key, or of a command without one.
-    pub(super) fn of(&self, key: Option<&[u8]>) -> &Breaker {
-        let part = key.map(|key| usize::from(slot(key) / SLOTS_PER_BREAKER));
-        part.and_then(|part| self.of_slots.get(part)).unwrap_or(&self.general)
+    /// The breaker of a use.
+    pub(super) fn of(&self, purpose: Use<'_>) -> &Breaker {
+        let part = match purpose {
+            Use::Key(key) if self.is_cluster => usize::from(slot(key.as_bytes()) / SLOTS_PER_BREAKER),
+            Use::Publish if self.is_cluster => return &self.publish,
+            Use::Ask if self.is_cluster => return &self.ask,
+            _ => 0,
+        };
+        self.of_slots.get(part).unwrap_or(&self.ask)
     }
 
     /// How many are open.
     pub(super) fn open(&self) -> usize {
-        std::iter::once(&self.general).chain(&self.of_slots).filter(|breaker| breaker.is_open()).count()
+        self.all().filter(|breaker| breaker.is_open()).count()
     }
 
     /// Closes all: there is another server.
     pub(super) fn close(&self) {
-        std::iter::once(&self.general).chain(&self.of_slots).for_each(Breaker::close);
+        self.all().for_each(Breaker::close);
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Breaker> {
+        [&self.publish, &self.ask].into_iter().chain(&self.of_slots)
     }
 }
 
@@ -94,13 +117,14 @@ impl Breaker {
             && self.open_until.compare_exchange(until, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
+    /// Whether it has opened, and no answer came since.
     pub(super) fn is_open(&self) -> bool {
-        self.millis_after(Duration::ZERO) < self.open_until.load(Ordering::Relaxed)
+        self.failures.load(Ordering::Relaxed) >= FAILURES_TO_OPEN
     }
 
     /// Records an answer. Whether it was open.
     pub(super) fn record_answer(&self) -> bool {
-        let was_open = self.failures.swap(0, Ordering::Relaxed) >= FAILURES_TO_OPEN;
+        let was_open = self.is_open();
         self.close();
         was_open
     }
@@ -116,6 +140,7 @@ impl Breaker {
     }
 
     fn close(&self) {
+        self.failures.store(0, Ordering::Relaxed);
         self.open_until.store(0, Ordering::Relaxed);
     }
 
@@ -143,11 +168,12 @@ mod tests {
     #[test]
     fn a_silent_part_of_a_cluster_opens_its_own_breaker_only() {
         let breakers = Breakers::new(true);
-        let (silent, well) = (breakers.of(Some(b"foo")), breakers.of(Some(b"123")));
+        let (silent, well) = (breakers.of(Use::Key("foo")), breakers.of(Use::Key("123")));
         assert!(!std::ptr::eq(silent, well));
         let failures: Vec<_> = (0..4).map(|_| silent.record_failure()).collect();
         assert_eq!(failures, [Failed::Counted, Failed::Counted, Failed::Opened, Failed::StaysOpen]);
-        assert!(!silent.admits() && well.admits() && breakers.of(None).admits());
+        assert!(!silent.admits() && well.admits());
+        assert!(breakers.of(Use::Publish).admits() && breakers.of(Use::Ask).admits());
         assert_eq!(breakers.open(), 1);
         assert!(silent.record_answer() && silent.admits() && breakers.open() == 0);
     }
@@ -155,9 +181,12 @@ mod tests {
     #[test]
     fn a_single_server_has_one_breaker_for_all_keys() {
         let breakers = Breakers::new(false);
-        (0..3).for_each(|_| drop(breakers.of(Some(b"foo")).record_failure()));
-        assert!(!breakers.of(Some(b"123")).admits() && !breakers.of(None).admits());
+        let failures: Vec<_> = (0..3).map(|_| breakers.of(Use::Key("foo")).record_failure()).collect();
+        assert_eq!(failures.last(), Some(&Failed::Opened));
+        assert!(
+            [Use::Key("123"), Use::Publish, Use::Ask].iter().all(|purpose| !breakers.of(*purpose).admits())
+        );
         breakers.close();
-        assert!(breakers.of(None).admits());
+        assert!(breakers.of(Use::Publish).admits());
     }
 }

@@ -169,7 +169,11 @@ impl Publisher {
             while !(self.link.flush_deletes().await && self.try_publish(&channel, BusMessage::Missed).await) {
                 // The node of an entry may be silent for long, and that of the message not.
                 is_announced = is_announced || self.try_publish(&channel, BusMessage::Missed).await;
-                tokio::time::sleep(RETRY_INTERVAL).await;
+                tokio::select! {
+                    () = tokio::time::sleep(RETRY_INTERVAL) => {}
+                    // What failed since was not announced.
+                    () = self.link.wait_for_queued() => is_announced = false,
+                }
             }
             tracing::info!("informed the other servers that they missed messages");
         }
@@ -179,9 +183,12 @@ impl Publisher {
 #[async_trait]
 impl Peers for Publisher {
     async fn notify(&self, invalidation: Invalidation) {
-        if !self.publish_invalidation(invalidation).await {
-            self.link.queue_missed_notice();
+        for _ in 0..MAX_ATTEMPTS {
+            if self.publish_invalidation(invalidation.clone()).await {
+                return;
+            }
         }
+        self.link.queue_missed_notice();
     }
 }
 
@@ -302,6 +309,9 @@ impl Bus {
             if self.link.publish(&channel, "").await {
                 let arrived = tokio::time::timeout(ECHO_TIMEOUT, heard).await.is_ok();
                 lost = if arrived { 0 } else { lost + 1 };
+                if !arrived {
+                    self.link.doubt_nodes();
+                }
             }
         }
     }

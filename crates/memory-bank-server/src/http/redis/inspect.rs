@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, ErrorKind, RedisError as Failure, ServerErrorKind};
+use redis::{AsyncConnectionConfig, Client, ErrorKind, RedisError as Failure, ServerErrorKind};
 
 use crate::http::redis::Redis;
 
@@ -69,7 +69,7 @@ impl Redis {
     }
 
     async fn check(&self) -> Result<RedisFacts, RedisFault> {
-        let mut connection = self.inspected().await?;
+        let (node, mut connection) = self.inspected().await?;
         if self.link.is_cluster() {
             let info = redis::cmd("CLUSTER").arg("INFO").query_async::<String>(&mut connection).await;
             if !info.map_err(fault)?.contains("cluster_state:ok") {
@@ -85,7 +85,7 @@ impl Redis {
         rounds.sort_unstable();
         let info = redis::cmd("INFO").query_async::<String>(&mut connection).await.map_err(fault)?;
         let round_trip = rounds.get(ROUND_TRIPS / 2).copied().unwrap_or_default();
-        self.check_channels().await?;
+        self.check_channels(&node, &mut connection).await?;
         let facts = facts(&info);
         // A node of a cluster passes commands on, also if it is a replica.
         let replica = facts.replica && !self.link.is_cluster();
@@ -94,21 +94,26 @@ impl Redis {
 }
 
 impl Redis {
-    /// Whether the user may listen to the messages of other servers. An ACL compares patterns as texts.
-    async fn check_channels(&self) -> Result<(), RedisFault> {
-        let Some(node) = self.link.nodes().into_iter().next() else { return Ok(()) };
-        let (news, signals) = (self.link.key("news", "*"), self.link.key("signals", "all"));
-        let subscribe = async {
+    /// Whether the user may publish, and listen to the messages of other servers. An ACL compares patterns as texts.
+    async fn check_channels(
+        &self,
+        node: &Client,
+        connection: &mut MultiplexedConnection,
+    ) -> Result<(), RedisFault> {
+        let key = |part, of| self.link.key(part, of);
+        let (news, all, own) = (key("news", "*"), key("signals", "all"), key("signals", "doctor"));
+        let check = async {
+            redis::cmd("PUBLISH").arg(&own).arg("").query_async::<i64>(connection).await?;
             let mut listener = node.get_async_pubsub().await?;
             listener.psubscribe(&news).await?;
-            listener.subscribe(&signals).await
+            listener.subscribe(&[&all, &own]).await
         };
-        match tokio::time::timeout(REPLY_TIMEOUT, subscribe).await {
+        match tokio::time::timeout(REPLY_TIMEOUT, check).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(match fault(error) {
                 RedisFault::NoRights(why) => RedisFault::NoRights(format!(
-                    "{why}; it needs the channels `&{news}` and `&{}` (ACL SETUSER)",
-                    self.link.key("signals", "*")
+                    "{why}; it needs the commands PUBLISH, SUBSCRIBE and PSUBSCRIBE, and the channels `&{news}` and `&{}` (ACL SETUSER)",
+                    key("signals", "*")
                 )),
                 other => other,
             }),
@@ -117,7 +122,7 @@ impl Redis {
     }
 
     /// A connection to the one server, to the primary that Sentinels name, or to a node of a cluster.
-    async fn inspected(&self) -> Result<MultiplexedConnection, RedisFault> {
+    async fn inspected(&self) -> Result<(Client, MultiplexedConnection), RedisFault> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
             .set_response_timeout(Some(REPLY_TIMEOUT));
@@ -130,7 +135,7 @@ impl Redis {
         while began.elapsed() < CONNECT_TIMEOUT {
             for node in self.link.nodes() {
                 match node.get_multiplexed_async_connection_with_config(&config).await {
-                    Ok(connection) => return Ok(connection),
+                    Ok(connection) => return Ok((node, connection)),
                     Err(error) => failed = Some(fault(error)),
                 }
             }

@@ -69,11 +69,11 @@ impl RedisKeys {
             // Two commands could go to two nodes, which have clocks of their own.
             let mut call = self.script.prepare_invoke();
             call.key(key);
-            return self.link.with(Some(key), async |connection| call.invoke_async(connection).await).await;
+            return self.link.with(key, async |connection| call.invoke_async(connection).await).await;
         }
         let mut both = redis::pipe();
         both.cmd("TIME").cmd("GET").arg(key);
-        self.link.with(Some(key), async |connection| both.query_async(connection).await).await
+        self.link.with(key, async |connection| both.query_async(connection).await).await
     }
 }
 

@@ -61,7 +61,7 @@ impl RedisLimiter {
             call.key(window).arg(limit);
         }
         // In a cluster all windows of a script are on one server.
-        let first = windows.first().map(|(window, _)| window.as_str());
+        let (first, _) = windows.first()?;
         self.link.with(first, async |connection| call.invoke_async(connection).await).await
     }
 

@@ -7,13 +7,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use futures::stream::{self, StreamExt as _};
 use redis::{Client, Cmd, FromRedisValue, RedisResult};
 use tokio::sync::{Notify, watch};
 
 use tracing::Instrument;
 
 use crate::http::probe::{Health, Probe};
-use crate::http::redis::breaker::{Breaker, Breakers, Failed};
+use crate::http::redis::breaker::{Breaker, Breakers, Failed, Use};
 use crate::http::redis::place::{
     CLUSTER_TIMEOUT, COMMAND_TIMEOUT, Connection, Membership, Place, RedisError, memberships, silent,
 };
@@ -33,8 +34,11 @@ const FALLEN_FOR: Duration = Duration::from_secs(60);
 
 /// How many keys may be queued for deletion, and how many changes are remembered. Further keys are left to expire.
 const MAX_QUEUED_DELETES: usize = 10_000;
-/// How many of them one command deletes.
+/// How many of them one command deletes, and how many such commands are sent at once.
 const DELETES_PER_COMMAND: usize = 500;
+const DELETES_AT_ONCE: usize = 16;
+/// A cluster that has answered a command within this time is partly there.
+const ANSWERS_WITHIN_MILLIS: u64 = 1000;
 
 /// Use of Redis since the start, and the state of the breaker.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -63,6 +67,9 @@ pub(crate) struct Link {
     prefix: String,
     breakers: Breakers,
     answered: AtomicU64,
+    started: Instant,
+    /// When the last command was answered, in milliseconds after `started`.
+    answered_at: AtomicU64,
     failed: AtomicU64,
     skipped: AtomicU64,
     /// Keys that must be evicted and could not be deleted yet.
@@ -109,6 +116,8 @@ impl Link {
             why_unknown: Mutex::default(),
             prefix: prefix.to_owned(),
             answered: AtomicU64::new(0),
+            started: Instant::now(),
+            answered_at: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             skipped: AtomicU64::new(0),
             queued_deletes: Mutex::default(),
@@ -290,18 +299,15 @@ impl Link {
 
     /// Sends a command of one key.
     pub(super) async fn send<T: FromRedisValue>(&self, key: &str, command: &Cmd) -> Option<T> {
-        self.with(Some(key), async |manager| command.query_async(manager).await).await
+        self.with(key, async |connection| command.query_async(connection).await).await
     }
 
     /// Publishes a message at any server: in a cluster each passes it on to all. Another attempt may choose another one.
     pub(super) async fn publish(&self, channel: &str, text: &str) -> bool {
         let publish = redis::cmd("PUBLISH").arg(channel).arg(text).clone();
-        self.with(None, async |connection| connection.send_to_any(&publish).await).await.is_some()
-    }
-
-    /// Sends a command that has no key, or several.
-    pub(super) async fn send_anywhere<T: FromRedisValue>(&self, command: &Cmd) -> Option<T> {
-        self.with(None, async |manager| command.query_async(manager).await).await
+        self.with_breaker(Use::Publish, async |connection| connection.send_to_any(&publish).await)
+            .await
+            .is_some()
     }
 
     /// Deletes a cached entry: now, or as soon as Redis answers.
@@ -370,33 +376,42 @@ impl Link {
         self.queued.notified().await;
     }
 
-    /// Deletes the queued keys; false if that still fails.
+    /// Deletes the queued keys; false if that still fails for one. In a cluster each is deleted by itself: a node that is silent keeps
+    /// the keys of no other one, and nothing is said of its own.
     pub(super) async fn flush_deletes(&self) -> bool {
-        loop {
-            let some: Vec<String> = {
-                let queued_deletes = self.queued_deletes.lock();
-                queued_deletes.iter().take(DELETES_PER_COMMAND).cloned().collect()
-            };
-            if some.is_empty() {
-                return true;
-            }
-            if self.send_anywhere::<i64>(redis::cmd("DEL").arg(&some)).await.is_none() {
-                return false;
-            }
+        let queued: Vec<String> = self.queued_deletes.lock().iter().cloned().collect();
+        let per_command = if self.is_cluster() { 1 } else { DELETES_PER_COMMAND };
+        let parts: Vec<Vec<String>> = queued.chunks(per_command).map(<[String]>::to_vec).collect();
+        let deletes = stream::iter(parts).map(|keys| self.delete_queued(keys));
+        let results: Vec<bool> = deletes.buffer_unordered(DELETES_AT_ONCE).collect().await;
+        results.into_iter().all(|is_done| is_done) && self.queued_deletes.lock().is_empty()
+    }
+
+    async fn delete_queued(&self, keys: Vec<String>) -> bool {
+        let Some(first) = keys.first() else { return true };
+        let is_done = self.send::<i64>(first, redis::cmd("DEL").arg(&keys)).await.is_some();
+        if is_done {
             let mut queued_deletes = self.queued_deletes.lock();
-            for key in &some {
-                queued_deletes.remove(key);
-            }
+            keys.iter().for_each(|key| drop(queued_deletes.take(key)));
         }
+        is_done
     }
 
     /// Uses the connection for a key, unless the breaker of the key is open; `None` if it is, or if the use failed.
     pub(super) async fn with<T>(
         &self,
-        key: Option<&str>,
+        key: &str,
         work: impl AsyncFnOnce(&mut Connection) -> RedisResult<T>,
     ) -> Option<T> {
-        let breaker = self.breakers.of(key.map(str::as_bytes));
+        self.with_breaker(Use::Key(key), work).await
+    }
+
+    async fn with_breaker<T>(
+        &self,
+        purpose: Use<'_>,
+        work: impl AsyncFnOnce(&mut Connection) -> RedisResult<T>,
+    ) -> Option<T> {
+        let breaker = self.breakers.of(purpose);
         if !breaker.admits() {
             self.skipped.fetch_add(1, Ordering::Relaxed);
             return None;
@@ -410,6 +425,7 @@ impl Link {
         match outcome {
             Ok(Ok(value)) => {
                 self.answered.fetch_add(1, Ordering::Relaxed);
+                self.answered_at.store(self.millis(), Ordering::Relaxed);
                 if breaker.record_answer() && self.breakers.open() == 0 {
                     tracing::info!("Redis answers again");
                 }
@@ -440,10 +456,23 @@ impl Link {
         self.replace_old_connection();
     }
 
+    fn millis(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Replaces the connection to a cluster soon: it may know nodes that the others have forgotten.
+    pub(super) fn doubt_nodes(&self) {
+        self.current.lock().is_outdated = true;
+    }
+
     /// The connection manager opens a connection again that was closed, not one that is silent.
     fn replace_old_connection(&self) {
         let mut current = self.current.lock();
-        if current.made_at.is_none_or(|made_at| made_at.elapsed() < REPLACEMENT_AGE) {
+        // While a cluster answers others, a new connection would make them wait, too.
+        let others_answer = current.client.is_none()
+            && self.millis().saturating_sub(self.answered_at.load(Ordering::Relaxed)) < ANSWERS_WITHIN_MILLIS;
+        let age = if others_answer { REPLACEMENT_AGE * 10 } else { REPLACEMENT_AGE };
+        if current.made_at.is_none_or(|made_at| made_at.elapsed() < age) {
             return;
         }
         let Some(client) = current.client.clone() else {
@@ -461,7 +490,8 @@ impl Link {
 #[async_trait]
 impl Probe for Link {
     async fn health(&self) -> Health {
-        match self.send_anywhere::<String>(&redis::cmd("PING")).await {
+        let ping = redis::cmd("PING");
+        match self.with_breaker(Use::Ask, async |connection| connection.send_to_any(&ping).await).await {
             Some(_) => Health::Ok,
             None => Health::Error,
         }

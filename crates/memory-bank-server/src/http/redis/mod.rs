@@ -1,5 +1,5 @@
 //! State that replicas share through Redis: cached keys and sessions, limits and messages. Redis is optional: if it
-//! is down or hangs, a request loses some milliseconds once, and then none.
+//! is down or hangs, some requests lose milliseconds, and then none do, but one a second that tries.
 
 mod breaker;
 mod bus;

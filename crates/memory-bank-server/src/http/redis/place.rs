@@ -237,7 +237,8 @@ impl<'t> Servers<'t> {
         // A command has no time for more than one more attempt.
         let client = ClusterClient::builder(urls)
             .retries(1)
-            .connection_timeout(NODE_TIMEOUT)
+            // All commands wait while a node is connected to.
+            .connection_timeout(COMMAND_TIMEOUT * 2)
             .response_timeout(COMMAND_TIMEOUT)
             .build()
             .map_err(|_| RedisError::UNUSABLE)?;
@@ -271,12 +272,12 @@ impl Connection {
 }
 
 impl Connection {
-    /// Sends a command to any server: in a cluster to one by chance.
+    /// Sends a command to any server: in a cluster to one that has keys, by chance.
     pub(super) async fn send_to_any(&mut self, command: &Cmd) -> RedisResult<Value> {
         match self {
             Self::One(connection) => connection.req_packed_command(command).await,
             Self::Cluster(connection) => {
-                let any = RoutingInfo::SingleNode(SingleNodeRoutingInfo::Random);
+                let any = RoutingInfo::SingleNode(SingleNodeRoutingInfo::RandomPrimary);
                 connection.route_command(command.clone(), any).await
             }
         }
