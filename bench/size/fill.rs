@@ -92,6 +92,9 @@ pub fn fill(
         let (from, to) = (&ids[from], &ids[(from + step) % entities]);
         let _ = writeln!(out, "{id}\t{}\t{from}\t{to}\t{word}", relation_id(from, word, to));
     })?;
+    // A sentence of frequent words only makes no question.
+    document_questions.retain(|question| !question.is_empty());
+    fact_questions.retain(|question| !question.is_empty());
     Ok(Project { key, document_questions, fact_questions })
 }
 
