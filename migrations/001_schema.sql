@@ -667,8 +667,8 @@ CREATE TABLE IF NOT EXISTS app.history_bounds (
   lower_since timestamptz
 );
 
--- The history that the log of this database is part of (app.log_position): the primary gives it another mark whenever it has started
--- or was promoted, and its standbys get the mark with the log. So a standby of a former primary, or of a former state, is recognised.
+-- The history that the log of this database is part of (app.log_position): the primary gives it another mark when it is first asked after a
+-- start or a promotion, and its standbys get the mark with the log. So a standby of a former primary, or of a former state, is recognised.
 CREATE TABLE IF NOT EXISTS app.log_history (
   only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
   mark     uuid NOT NULL,

@@ -403,9 +403,10 @@ $$;
 
 -- Where this server is in the log, and whose log it is. On a primary: up to where the log is on disk, which is at or past the record of
 -- every acknowledged commit, unless commits are acknowledged before (synchronous_commit); and on a standby up to where it has replayed.
--- Without a position nobody may rely on one: a primary has just got another mark, or acknowledges too early.
-CREATE OR REPLACE FUNCTION app.log_position(OUT is_standby boolean, OUT place pg_lsn, OUT mark uuid, OUT system bigint, OUT database text,
-  OUT login text, OUT at timestamptz)
+-- Without a place nobody may rely on one: a primary has just got another mark, or acknowledges too early. A copy by pg_dump has the
+-- mark, but another transaction wrote it there, into another table.
+CREATE OR REPLACE FUNCTION app.log_position(OUT is_standby boolean, OUT place pg_lsn, OUT mark text, OUT database text, OUT login text,
+  OUT at timestamptz)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -418,20 +419,23 @@ BEGIN
   ELSE
     line := substr(pg_walfile_name(pg_current_wal_flush_lsn()), 1, 8);
   END IF;
-  SELECT s.system_identifier INTO system FROM pg_control_system() s;
   database := current_database();
   login := session_user;
   at := clock_timestamp();
-  SELECT h.mark INTO mark FROM app.log_history h
+  SELECT h.mark::text || ' ' || h.xmin::text || ' ' || h.tableoid::text INTO mark FROM app.log_history h
   WHERE is_standby OR (h.started = pg_postmaster_start_time() AND h.timeline = line);
   IF is_standby THEN
     RETURN;
   END IF;
-  IF mark IS NULL THEN
+  IF mark IS NULL AND current_setting('transaction_read_only') = 'off' THEN
+    -- Nobody reads at a standby before the mark is there, so the mark waits for none.
+    IF current_setting('synchronous_commit') <> 'off' THEN
+      PERFORM set_config('synchronous_commit', 'local', true);
+    END IF;
     INSERT INTO app.log_history AS h (mark, started, timeline) VALUES (gen_random_uuid(), pg_postmaster_start_time(), line)
     ON CONFLICT (only_row) DO UPDATE SET mark = excluded.mark, started = excluded.started, timeline = excluded.timeline
     WHERE (h.started, h.timeline) IS DISTINCT FROM (excluded.started, excluded.timeline);
-  ELSIF current_setting('synchronous_commit') <> 'off' THEN
+  ELSIF mark IS NOT NULL AND current_setting('synchronous_commit') <> 'off' THEN
     place := pg_current_wal_flush_lsn();
   END IF;
 END

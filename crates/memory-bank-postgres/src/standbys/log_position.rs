@@ -6,16 +6,19 @@ use jiff::{SignedDuration, Timestamp};
 use memory_bank_core::error::StoreError;
 use tokio_postgres::Row;
 use tokio_postgres::types::PgLsn;
-use uuid::Uuid;
 
 use crate::column::column;
 
 /// Where a server is in the log (`migrations/003_functions.sql`).
-pub(super) const ASK: &str =
-    "SELECT is_standby, place, mark, system, database, login, at FROM app.log_position()";
+pub(super) const ASK: &str = "SELECT is_standby, place, mark, database, login, at FROM app.log_position()";
 
-/// Completes the last record on the primary's disk, without a change of a table: a commit is written as a whole.
-pub(super) const COMPLETE: &str = "SELECT pg_catalog.pg_logical_emit_message(true, 'memory-bank-mcp', '')";
+/// The identity of the database cluster; all its standbys have the same.
+pub(super) const SYSTEM: &str = "SELECT system_identifier FROM pg_catalog.pg_control_system()";
+
+/// Completes the last record on the primary's disk, without a change of a table: a commit is written as a whole. It waits for the disk,
+/// and for no standby.
+pub(super) const COMPLETE: &str = "SELECT pg_catalog.pg_logical_emit_message(true, 'memory-bank-mcp', '') \
+    FROM pg_catalog.set_config('synchronous_commit', 'local', true)";
 
 /// The size of a page of the log, in bytes.
 const PAGE: u64 = 8192;
@@ -29,9 +32,7 @@ pub(crate) struct LogPosition {
     /// In bytes from the begin of the log.
     place: PgLsn,
     /// Of the history since the latest start or promotion of a primary.
-    mark: Uuid,
-    /// Of the database cluster; all its standbys have the same.
-    system: i64,
+    mark: String,
     database: String,
     /// The login role. Another one may see more, or less.
     login: String,
@@ -72,10 +73,9 @@ impl LogPosition {
             is_standby: column(row, 0)?,
             place,
             mark,
-            system: column(row, 3)?,
-            database: column(row, 4)?,
-            login: column(row, 5)?,
-            at: column(row, 6)?,
+            database: column(row, 3)?,
+            login: column(row, 4)?,
+            at: column(row, 5)?,
         }))
     }
 
@@ -100,9 +100,6 @@ impl LogPosition {
         let unfit = |reason: String| Err(Misfit::Unfit(reason));
         if !self.is_standby {
             return unfit("it is a primary, and no standby".to_owned());
-        }
-        if self.system != needed.system {
-            return unfit("it is no standby of this database: its system identifier differs".to_owned());
         }
         if self.database != needed.database {
             return unfit(format!("its database is `{}`, not `{}`", self.database, needed.database));
@@ -131,8 +128,7 @@ mod tests {
         LogPosition {
             is_standby: true,
             place: place.into(),
-            mark: Uuid::from_u128(3),
-            system: 7,
+            mark: "3".to_owned(),
             database: "bank".to_owned(),
             login: "server".to_owned(),
             at: Timestamp::UNIX_EPOCH,
@@ -147,9 +143,8 @@ mod tests {
         assert_eq!(at(99).covers(&needed), Err(Misfit::Behind));
         let late = Timestamp::UNIX_EPOCH - SignedDuration::from_secs(3);
         for (other, word) in [
-            (LogPosition { mark: Uuid::from_u128(4), ..at(200) }, "another history"),
+            (LogPosition { mark: "4".to_owned(), ..at(200) }, "another history"),
             (LogPosition { is_standby: false, ..at(200) }, "no standby"),
-            (LogPosition { system: 8, ..at(200) }, "no standby"),
             (LogPosition { database: "other".to_owned(), ..at(200) }, "`other`"),
             (LogPosition { login: "postgres".to_owned(), ..at(200) }, "`postgres`"),
             (LogPosition { at: late, ..at(200) }, "clock"),

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 use tokio_postgres::Row;
 
-use super::log_position::{ASK, LogPosition, Misfit};
+use super::log_position::{ASK, LogPosition, Misfit, SYSTEM};
 use crate::connect_error::ConnectError;
 use crate::database::Database;
 use crate::latest::Latest;
@@ -72,8 +72,8 @@ pub(crate) struct Standby {
     /// The latest position that was seen, as a hint.
     seen: Mutex<Option<LogPosition>>,
     reads: AtomicU64,
-    /// Whether it was found that a connection keeps its session.
-    keeps_sessions: AtomicBool,
+    /// Whether it was found that a connection keeps its session, and leads to this database.
+    is_known: AtomicBool,
     reported_at: Mutex<Option<Instant>>,
 }
 
@@ -94,7 +94,7 @@ impl Standby {
             position: Latest::default(),
             seen: Mutex::default(),
             reads: AtomicU64::new(0),
-            keeps_sessions: AtomicBool::new(false),
+            is_known: AtomicBool::new(false),
             reported_at: Mutex::default(),
         }
     }
@@ -180,7 +180,9 @@ impl Standby {
     fn position_in(&self, rows: &[Row]) -> Result<LogPosition, Misfit> {
         let position = LogPosition::of(rows).map_err(|error| Misfit::Unfit(error.to_string()))?;
         let Some(position) = position else {
-            return Err(Misfit::Unfit("it is no standby: it does not follow a primary".to_owned()));
+            return Err(Misfit::Unfit(
+                "it has no position yet: it follows no primary of this schema".to_owned(),
+            ));
         };
         *self.seen.lock() = Some(position.clone());
         Ok(position)
@@ -215,7 +217,7 @@ impl Standby {
         // Others that failed at the same time have done it.
         if left_out.is_none() {
             if *misfit != Misfit::Behind {
-                self.keeps_sessions.store(false, Ordering::Relaxed);
+                self.is_known.store(false, Ordering::Relaxed);
             }
             // Late for a moment, which is not worth a line.
             let is_reported = *misfit != Misfit::Behind && self.report(misfit);
@@ -260,10 +262,7 @@ impl Standby {
     /// A transaction pooler would give the settings of a session to others, and lead check and read to different servers.
     async fn require_sessions(&self, database: &Database) -> Result<(), Misfit> {
         let reason = match database.over(&self.pool).pooling().await {
-            Ok(Pooling::Session) => {
-                self.keeps_sessions.store(true, Ordering::Relaxed);
-                return Ok(());
-            }
+            Ok(Pooling::Session) => return Ok(()),
             Ok(Pooling::Unknown(why)) => {
                 format!("it is not known whether a connection keeps its session: {why}")
             }
@@ -276,14 +275,30 @@ impl Standby {
         Err(Misfit::Unfit(reason))
     }
 
+    async fn require_same_system(&self, database: &Database) -> Result<(), Misfit> {
+        let query = Query::new(SYSTEM, &[]);
+        let here = read_on_a_shared_connection(&self.pool, &self.read_pool, None, query).await;
+        let here = here.map_err(|error| self.misfit_of(error.into()))?.1;
+        let primary = database.read_alone(query).await.map_err(|error| unknown_primary(&error.into()))?;
+        let of = |rows: &[Row]| rows.first().and_then(|row| row.try_get::<_, i64>(0).ok());
+        if of(&here).is_some() && of(&here) == of(&primary) {
+            return Ok(());
+        }
+        Err(Misfit::Unfit("it is no standby of this database: its system identifier differs".to_owned()))
+    }
+
     async fn trial(&self, database: &Database) -> Result<(), Misfit> {
-        if !self.keeps_sessions.load(Ordering::Relaxed) {
+        if !self.is_known.load(Ordering::Relaxed) {
             self.require_sessions(database).await?;
+            self.require_same_system(database).await?;
+            self.is_known.store(true, Ordering::Relaxed);
         }
         let primary = database.primary_position().await;
-        let needed = primary.map_err(|error| {
-            Misfit::Unfit(format!("the primary's position in its log cannot be read: {error}"))
-        })?;
+        let needed = primary.map_err(|error| unknown_primary(&error))?;
         database.catch_up(self, &needed).await
     }
+}
+
+fn unknown_primary(error: &StoreError) -> Misfit {
+    Misfit::Unfit(format!("the primary's position in its log cannot be read: {error}"))
 }
