@@ -117,10 +117,11 @@ impl Database {
         if standby.is_known_to_cover(needed) {
             return Ok(());
         }
+        let mut last = Misfit::Behind;
         for (attempt, pause) in PAUSES.into_iter().enumerate() {
             tokio::time::sleep(pause).await;
             match standby.covers(needed).await {
-                Err(Misfit::Behind) => {}
+                Err(misfit @ (Misfit::Behind | Misfit::OtherHistory)) => last = misfit,
                 outcome => return outcome,
             }
             if attempt == 0 && needed.may_end_within_a_record() {
@@ -131,18 +132,22 @@ impl Database {
                     tokio::time::timeout(POSITION_TIMEOUT, self.standbys.completed.ask(complete)).await;
             }
         }
-        Err(Misfit::Behind)
+        Err(last)
     }
 
     /// How far the log of the primary is on disk: whatever was acknowledged before this call is at or before it.
     async fn primary_position(&self) -> Result<Arc<LogPosition>, StoreError> {
         let ask = async {
-            let rows = self.read_alone(Query::new(log_position::ASK, &[])).await?;
-            LogPosition::of(&rows)?.map(Arc::new).ok_or_else(|| {
-                StoreError::Unavailable(
-                    "the primary has no position to rely on: it has just started, or `synchronous_commit` is off".to_owned(),
-                )
-            })
+            // The first one after a start of the primary writes the mark, and has no position.
+            for _ in 0..2 {
+                let rows = self.read_alone(Query::new(log_position::ASK, &[])).await?;
+                if let Some(position) = LogPosition::of(&rows)? {
+                    return Ok(Arc::new(position));
+                }
+            }
+            Err(StoreError::Unavailable(
+                "the primary has no position to rely on, as with `synchronous_commit = off`".to_owned(),
+            ))
         };
         let asked = tokio::time::timeout(POSITION_TIMEOUT, self.standbys.position.ask(ask)).await;
         asked.unwrap_or_else(|_| Err(StoreError::Unreachable("the primary does not answer".to_owned())))

@@ -49,6 +49,8 @@ pub(crate) enum Misfit {
     Busy,
     /// The read failed there, as it may at the primary.
     Refused,
+    /// Its history is not the primary's; for a moment also while a new mark is on its way.
+    OtherHistory,
     /// It cannot serve as it is; with the reason.
     Unfit(String),
 }
@@ -59,6 +61,9 @@ impl fmt::Display for Misfit {
             Self::Behind => "it is behind the primary by more than a read waits for",
             Self::Busy => "all its connections are in use",
             Self::Refused => "a read failed there",
+            Self::OtherHistory => {
+                "it has another history than the primary: it follows a former one, or was copied"
+            }
             Self::Unfit(reason) => reason,
         })
     }
@@ -111,10 +116,7 @@ impl LogPosition {
             return unfit("its clock is behind the primary's: keys would expire too late".to_owned());
         }
         if self.mark != needed.mark {
-            // Also for the moment in which a new mark is on its way.
-            return unfit(
-                "it has another history than the primary: it follows a former one, or was copied".to_owned(),
-            );
+            return Err(Misfit::OtherHistory);
         }
         if self.place < needed.place { Err(Misfit::Behind) } else { Ok(()) }
     }
@@ -141,9 +143,10 @@ mod tests {
         assert_eq!(at(100).covers(&needed), Ok(()));
         assert_eq!(at(101).covers(&needed), Ok(()));
         assert_eq!(at(99).covers(&needed), Err(Misfit::Behind));
+        let elsewhere = LogPosition { mark: "4".to_owned(), ..at(200) };
+        assert_eq!(elsewhere.covers(&needed), Err(Misfit::OtherHistory));
         let late = Timestamp::UNIX_EPOCH - SignedDuration::from_secs(3);
         for (other, word) in [
-            (LogPosition { mark: "4".to_owned(), ..at(200) }, "another history"),
             (LogPosition { is_standby: false, ..at(200) }, "no standby"),
             (LogPosition { database: "other".to_owned(), ..at(200) }, "`other`"),
             (LogPosition { login: "postgres".to_owned(), ..at(200) }, "`postgres`"),
