@@ -184,6 +184,8 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON app.graph_versions, app.graph_changes TO
 GRANT SELECT ON app.stored_bytes TO app_user;
 GRANT SELECT, INSERT, UPDATE, DELETE ON app.stored_bytes TO app_definer;
 GRANT SELECT, INSERT, UPDATE ON app.history_bounds, app.log_history TO app_definer;
+GRANT SELECT, UPDATE ON SEQUENCE app.log_mark TO app_definer;
+GRANT SELECT ON SEQUENCE app.log_mark TO app_server;
 GRANT SELECT ON app.call_hours TO app_user;
 GRANT SELECT, INSERT, UPDATE, DELETE ON app.call_hours TO app_definer;
 GRANT SELECT ON app.audit_log TO app_user;

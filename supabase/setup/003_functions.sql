@@ -401,40 +401,33 @@ AS $$
     (SELECT count(*) FROM (SELECT FROM public.sessions s WHERE s.expires_at <= now() LIMIT 1000000) AS s)
 $$;
 
--- Where this server is in the log, and whose log it is. On a primary: up to where the log is on disk, which is at or past the record of
--- every acknowledged commit, unless commits are acknowledged before (synchronous_commit); and on a standby up to where it has replayed.
--- Without a place nobody may rely on one: a primary has just got another mark, or acknowledges too early. A copy by pg_dump has the
--- mark, but another transaction wrote it there, into another table.
-CREATE OR REPLACE FUNCTION app.log_position(OUT is_standby boolean, OUT place pg_lsn, OUT mark text, OUT database text, OUT login text,
-  OUT at timestamptz)
+-- Up to where the log of this primary is on disk, and the mark of its history: at or past the record of every acknowledged commit, unless
+-- commits are acknowledged before (synchronous_commit). Without a place nobody may rely on one: the primary has just got another mark, or
+-- acknowledges too early. An error on a standby.
+CREATE OR REPLACE FUNCTION app.log_position(OUT place pg_lsn, OUT mark bigint)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  line text;
+  line text := substr(pg_walfile_name(pg_current_wal_flush_lsn()), 1, 8);
+  next bigint;
 BEGIN
-  is_standby := pg_is_in_recovery();
-  -- Before the mark is read: a standby that shows a mark is in its history from then on.
-  IF is_standby THEN
-    place := pg_last_wal_replay_lsn();
-  ELSE
-    line := substr(pg_walfile_name(pg_current_wal_flush_lsn()), 1, 8);
-  END IF;
-  database := current_database();
-  login := session_user;
-  at := clock_timestamp();
-  SELECT h.mark::text || ' ' || h.xmin::text || ' ' || h.tableoid::text INTO mark FROM app.log_history h
-  WHERE is_standby OR (h.started = pg_postmaster_start_time() AND h.timeline = line);
-  IF is_standby THEN
-    RETURN;
-  END IF;
+  SELECT h.mark INTO mark FROM app.log_history h, app.log_mark m
+  WHERE h.started = pg_postmaster_start_time() AND h.timeline = line AND h.mark = m.last_value;
   IF mark IS NULL AND current_setting('transaction_read_only') = 'off' THEN
     -- Nobody reads at a standby before the mark is there, so the mark waits for none.
     IF current_setting('synchronous_commit') <> 'off' THEN
       PERFORM set_config('synchronous_commit', 'local', true);
     END IF;
-    INSERT INTO app.log_history AS h (mark, started, timeline) VALUES (gen_random_uuid(), pg_postmaster_start_time(), line)
+    -- 60 random bits; a new sequence has 1.
+    next := ('x' || right(replace(gen_random_uuid()::text, '-', ''), 15))::bit(60)::bigint + 2;
+    INSERT INTO app.log_history AS h (mark, started, timeline) VALUES (next, pg_postmaster_start_time(), line)
     ON CONFLICT (only_row) DO UPDATE SET mark = excluded.mark, started = excluded.started, timeline = excluded.timeline
-    WHERE (h.started, h.timeline) IS DISTINCT FROM (excluded.started, excluded.timeline);
+    WHERE (h.started, h.timeline) IS DISTINCT FROM (excluded.started, excluded.timeline)
+      OR h.mark <> (SELECT m.last_value FROM app.log_mark m);
+    -- Not if another session has done it since.
+    IF FOUND THEN
+      PERFORM setval('app.log_mark', next);
+    END IF;
   ELSIF mark IS NOT NULL AND current_setting('synchronous_commit') <> 'off' THEN
     place := pg_current_wal_flush_lsn();
   END IF;

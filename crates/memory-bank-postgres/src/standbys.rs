@@ -140,7 +140,7 @@ impl Database {
         let ask = async {
             // The first one after a start of the primary writes the mark, and has no position.
             for _ in 0..2 {
-                let rows = self.read_alone(Query::new(log_position::ASK, &[])).await?;
+                let rows = self.read_alone(Query::new(log_position::OF_THE_PRIMARY, &[])).await?;
                 if let Some(position) = LogPosition::of(&rows)? {
                     return Ok(Arc::new(position));
                 }

@@ -9,11 +9,17 @@ use tokio_postgres::types::PgLsn;
 
 use crate::column::column;
 
-/// Where a server is in the log (`migrations/003_functions.sql`).
-pub(super) const ASK: &str = "SELECT is_standby, place, mark, database, login, at FROM app.log_position()";
+/// Where the primary is in its log (`migrations/003_functions.sql`).
+pub(super) const OF_THE_PRIMARY: &str = "SELECT place, mark FROM app.log_position()";
 
-/// The identity of the database cluster; all its standbys have the same.
-pub(super) const SYSTEM: &str = "SELECT system_identifier FROM pg_catalog.pg_control_system()";
+/// Where a standby is in the log, and the mark that it shows; no row from a primary. The place comes first: a standby that shows a mark
+/// is in its history from then on.
+pub(super) const OF_A_STANDBY: &str = "SELECT pg_catalog.pg_last_wal_replay_lsn(), (SELECT m.last_value FROM app.log_mark m) \
+    WHERE pg_catalog.pg_is_in_recovery()";
+
+/// What a server says about itself that does not change: asked in each trial.
+pub(super) const IDENTITY: &str = "SELECT s.system_identifier, current_database()::text, session_user::text, clock_timestamp() \
+    FROM pg_catalog.pg_control_system() s";
 
 /// Completes the last record on the primary's disk, without a change of a table: a commit is written as a whole. It waits for the disk,
 /// and for no standby.
@@ -26,13 +32,19 @@ const PAGE: u64 = 8192;
 const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_secs(2);
 
 /// A position in a log, and whose log it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LogPosition {
-    is_standby: bool,
     /// In bytes from the begin of the log.
     place: PgLsn,
     /// Of the history since the latest start or promotion of a primary.
-    mark: String,
+    mark: i64,
+}
+
+/// Who a server is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Identity {
+    /// Of the database cluster; all its standbys have the same.
+    system: i64,
     database: String,
     /// The login role. Another one may see more, or less.
     login: String,
@@ -73,15 +85,8 @@ impl LogPosition {
     /// The position that a server returned; none if nobody may rely on one.
     pub(super) fn of(rows: &[Row]) -> Result<Option<Self>, StoreError> {
         let Some(row) = rows.first() else { return Ok(None) };
-        let (Some(place), Some(mark)) = (column(row, 1)?, column(row, 2)?) else { return Ok(None) };
-        Ok(Some(Self {
-            is_standby: column(row, 0)?,
-            place,
-            mark,
-            database: column(row, 3)?,
-            login: column(row, 4)?,
-            at: column(row, 5)?,
-        }))
+        let (Some(place), Some(mark)) = (column(row, 0)?, column(row, 1)?) else { return Ok(None) };
+        Ok(Some(Self { place, mark }))
     }
 
     /// Whether the log may end here within a record, which no standby can replay: what nobody waits for, such as a stored event, is
@@ -95,26 +100,8 @@ impl LogPosition {
         self.place > later.place
     }
 
-    /// As [`Self::covers`], for a position that was seen before: its clock has gone on since.
-    pub(super) fn covered(self, needed: &Self) -> Result<(), Misfit> {
-        Self { at: needed.at, ..self }.covers(needed)
-    }
-
     /// Whether a standby at this position shows all that the primary had at `needed`, which was asked for before.
     pub(super) fn covers(&self, needed: &Self) -> Result<(), Misfit> {
-        let unfit = |reason: String| Err(Misfit::Unfit(reason));
-        if !self.is_standby {
-            return unfit("it is a primary, and no standby".to_owned());
-        }
-        if self.database != needed.database {
-            return unfit(format!("its database is `{}`, not `{}`", self.database, needed.database));
-        }
-        if self.login != needed.login {
-            return unfit(format!("the login role is `{}`, not `{}`", self.login, needed.login));
-        }
-        if self.at + CLOCK_TOLERANCE < needed.at {
-            return unfit("its clock is behind the primary's: keys would expire too late".to_owned());
-        }
         if self.mark != needed.mark {
             return Err(Misfit::OtherHistory);
         }
@@ -122,39 +109,72 @@ impl LogPosition {
     }
 }
 
+impl Identity {
+    /// What a server returned.
+    pub(super) fn of(rows: &[Row]) -> Result<Self, StoreError> {
+        let row =
+            rows.first().ok_or_else(|| StoreError::Unavailable("the server returned no row".to_owned()))?;
+        Ok(Self {
+            system: column(row, 0)?,
+            database: column(row, 1)?,
+            login: column(row, 2)?,
+            at: column(row, 3)?,
+        })
+    }
+
+    /// Whether this may be a standby of `primary`, which was asked before.
+    pub(super) fn fits(&self, primary: &Self) -> Result<(), Misfit> {
+        let unfit = |reason: String| Err(Misfit::Unfit(reason));
+        if self.system != primary.system {
+            return unfit("it is no standby of this database: its system identifier differs".to_owned());
+        }
+        if self.database != primary.database {
+            return unfit(format!("its database is `{}`, not `{}`", self.database, primary.database));
+        }
+        if self.login != primary.login {
+            return unfit(format!("the login role is `{}`, not `{}`", self.login, primary.login));
+        }
+        if self.at + CLOCK_TOLERANCE < primary.at {
+            return unfit("its clock is behind the primary's: keys would expire too late".to_owned());
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn at(place: u64) -> LogPosition {
-        LogPosition {
-            is_standby: true,
-            place: place.into(),
-            mark: "3".to_owned(),
-            database: "bank".to_owned(),
-            login: "server".to_owned(),
-            at: Timestamp::UNIX_EPOCH,
-        }
+    #[test]
+    fn only_the_same_history_counts_and_only_as_far() {
+        let at = |place: u64, mark| LogPosition { place: place.into(), mark };
+        let needed = at(100, 3);
+        assert_eq!(at(100, 3).covers(&needed), Ok(()));
+        assert_eq!(at(101, 3).covers(&needed), Ok(()));
+        assert_eq!(at(99, 3).covers(&needed), Err(Misfit::Behind));
+        assert_eq!(at(200, 4).covers(&needed), Err(Misfit::OtherHistory));
+        assert!(at(101, 3).is_ahead_of(&needed) && !at(100, 3).is_ahead_of(&needed));
+        assert!(at(8192, 3).may_end_within_a_record() && !needed.may_end_within_a_record());
     }
 
     #[test]
-    fn only_the_same_database_with_the_same_past_counts_and_only_as_far() {
-        let needed = at(100);
-        assert_eq!(at(100).covers(&needed), Ok(()));
-        assert_eq!(at(101).covers(&needed), Ok(()));
-        assert_eq!(at(99).covers(&needed), Err(Misfit::Behind));
-        let elsewhere = LogPosition { mark: "4".to_owned(), ..at(200) };
-        assert_eq!(elsewhere.covers(&needed), Err(Misfit::OtherHistory));
+    fn only_the_same_database_and_login_with_a_clock_that_is_not_behind_fit() {
+        let primary = Identity {
+            system: 7,
+            database: "bank".to_owned(),
+            login: "server".to_owned(),
+            at: Timestamp::UNIX_EPOCH,
+        };
+        assert_eq!(primary.fits(&primary), Ok(()));
         let late = Timestamp::UNIX_EPOCH - SignedDuration::from_secs(3);
         for (other, word) in [
-            (LogPosition { is_standby: false, ..at(200) }, "no standby"),
-            (LogPosition { database: "other".to_owned(), ..at(200) }, "`other`"),
-            (LogPosition { login: "postgres".to_owned(), ..at(200) }, "`postgres`"),
-            (LogPosition { at: late, ..at(200) }, "clock"),
+            (Identity { system: 8, ..primary.clone() }, "no standby"),
+            (Identity { database: "other".to_owned(), ..primary.clone() }, "`other`"),
+            (Identity { login: "postgres".to_owned(), ..primary.clone() }, "`postgres`"),
+            (Identity { at: late, ..primary.clone() }, "clock"),
         ] {
-            let Err(Misfit::Unfit(reason)) = other.covers(&needed) else { panic!("{other:?} counted") };
+            let Err(Misfit::Unfit(reason)) = other.fits(&primary) else { panic!("{other:?} fits") };
             assert!(reason.contains(word), "{reason}");
         }
-        assert!(at(101).is_ahead_of(&needed) && !at(100).is_ahead_of(&needed));
     }
 }

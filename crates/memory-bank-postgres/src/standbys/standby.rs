@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 use tokio_postgres::Row;
 
-use super::log_position::{ASK, LogPosition, Misfit, SYSTEM};
+use super::log_position::{IDENTITY, Identity, LogPosition, Misfit, OF_A_STANDBY};
 use crate::connect_error::ConnectError;
 use crate::database::Database;
 use crate::latest::Latest;
@@ -22,7 +22,8 @@ use crate::tenant::{Before, Query, read_on_a_shared_connection};
 /// How long a read may take to get a connection, and to prepare its statements on a new one.
 const OPENING: Duration = Duration::from_secs(2);
 /// What a read sends first: the position of the standby, which has a second for its first answer.
-pub(crate) const BEFORE: Before = Before { sql: ASK, opening: OPENING, within: Duration::from_secs(1) };
+pub(crate) const BEFORE: Before =
+    Before { sql: OF_A_STANDBY, opening: OPENING, within: Duration::from_secs(1) };
 /// The longest read; a longer one is for the primary.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// The time until a standby that was left out is tried again: the first, and the longest.
@@ -157,12 +158,12 @@ impl Standby {
 
     /// Whether it has replayed up to this position, as far as was seen.
     pub(super) fn is_known_to_cover(&self, needed: &LogPosition) -> bool {
-        self.seen().is_some_and(|seen| seen.covered(needed).is_ok())
+        self.seen().is_some_and(|seen| seen.covers(needed).is_ok())
     }
 
     /// The latest position that was seen.
     pub(super) fn seen(&self) -> Option<LogPosition> {
-        self.seen.lock().clone()
+        *self.seen.lock()
     }
 
     /// Asks it whether it has replayed up to this position.
@@ -172,7 +173,7 @@ impl Standby {
     }
 
     async fn ask(&self) -> Result<LogPosition, Misfit> {
-        let query = Query::new(ASK, &[]);
+        let query = Query::new(OF_A_STANDBY, &[]);
         let asked = read_on_a_shared_connection(&self.pool, &self.read_pool, None, query).await;
         self.position_in(&asked.map_err(|error| self.misfit_of(error.into()))?.1)
     }
@@ -180,11 +181,9 @@ impl Standby {
     fn position_in(&self, rows: &[Row]) -> Result<LogPosition, Misfit> {
         let position = LogPosition::of(rows).map_err(|error| Misfit::Unfit(error.to_string()))?;
         let Some(position) = position else {
-            return Err(Misfit::Unfit(
-                "it has no position yet: it follows no primary of this schema".to_owned(),
-            ));
+            return Err(Misfit::Unfit("it is a primary, and no standby".to_owned()));
         };
-        *self.seen.lock() = Some(position.clone());
+        *self.seen.lock() = Some(position);
         Ok(position)
     }
 
@@ -275,22 +274,20 @@ impl Standby {
         Err(Misfit::Unfit(reason))
     }
 
-    async fn require_same_system(&self, database: &Database) -> Result<(), Misfit> {
-        let query = Query::new(SYSTEM, &[]);
+    async fn require_identity(&self, database: &Database) -> Result<(), Misfit> {
+        let query = Query::new(IDENTITY, &[]);
+        let primary = database.read_alone(query).await.map_err(StoreError::from);
+        let primary =
+            primary.and_then(|rows| Identity::of(&rows)).map_err(|error| unknown_primary(&error))?;
         let here = read_on_a_shared_connection(&self.pool, &self.read_pool, None, query).await;
-        let here = here.map_err(|error| self.misfit_of(error.into()))?.1;
-        let primary = database.read_alone(query).await.map_err(|error| unknown_primary(&error.into()))?;
-        let of = |rows: &[Row]| rows.first().and_then(|row| row.try_get::<_, i64>(0).ok());
-        if of(&here).is_some() && of(&here) == of(&primary) {
-            return Ok(());
-        }
-        Err(Misfit::Unfit("it is no standby of this database: its system identifier differs".to_owned()))
+        let here = here.map_err(StoreError::from).and_then(|(_, rows)| Identity::of(&rows));
+        here.map_err(|error| self.misfit_of(error))?.fits(&primary)
     }
 
     async fn trial(&self, database: &Database) -> Result<(), Misfit> {
         if !self.is_known.load(Ordering::Relaxed) {
             self.require_sessions(database).await?;
-            self.require_same_system(database).await?;
+            self.require_identity(database).await?;
             self.is_known.store(true, Ordering::Relaxed);
         }
         let primary = database.primary_position().await;

@@ -215,7 +215,7 @@ async fn a_server_that_is_no_standby_of_the_database_answers_no_read() {
     let database = group.database(urls.to_vec());
     write(&bank(&database), &caller, "same.md", "text").await.unwrap();
     let checked = database.check_standbys().await;
-    let expected = ["it is a primary", "system identifier", "does not exist", "`postgres`", "refused"];
+    let expected = ["it is a primary", "system identifier", "`other`", "`postgres`", "refused"];
     for ((_, outcome), expected) in checked.iter().zip(expected) {
         let reason = outcome.as_ref().unwrap_err();
         assert!(reason.contains(expected), "{reason}");
