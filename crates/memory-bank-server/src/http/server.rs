@@ -371,7 +371,7 @@ async fn join_replicas(redis: &Redis, shared: &Shared) -> JoinHandle<()> {
     let (tried, joined) = oneshot::channel();
     // Until the end: streams of a server that still serves receive changes of other replicas.
     let bus = tokio::spawn(redis.bus().run(hub, invalidations, tried));
-    let _ = joined.await;
+    let _ = tokio::join!(joined, redis.open_connection());
     bus
 }
 

@@ -82,6 +82,12 @@ impl Redis {
         Arc::clone(&self.link) as Arc<dyn Probe>
     }
 
+    /// Opens the connection that commands use, for the time of a command: the first requests of a server are counted, too.
+    pub(crate) async fn open_connection(&self) {
+        // Without an answer the server starts as it does without Redis.
+        let _health = self.link.health().await;
+    }
+
     /// Use of Redis, and the state of the breaker.
     pub(crate) fn state(&self) -> RedisState {
         self.link.state()
