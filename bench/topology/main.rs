@@ -261,14 +261,14 @@ async fn cost_of_reads(
     postgres: &Postgres,
     standbys: &Standbys,
 ) -> anyhow::Result<String> {
-    let (name, text) = ("reads.md", "what is read".to_owned());
+    let (name, text) = ("reads.md", "a line to read".to_owned());
     let call = |tool, arguments| crate::load::stateless_call(served.address, key, tool, &arguments);
     let write = call("write_memory_bank_file", json!({"filename": name, "content": text}));
     crate::load::Connection::open(served.address).await?.ask(&write).await?;
     standbys.catch_up(postgres)?;
     let scripts = || {
         let read = call("read_memory_bank_file", json!({"filename": name}));
-        let script = |_| Script { requests: vec![read.clone()], expects: "what is read", end: None };
+        let script = |_| Script { requests: vec![read.clone()], expects: "a line to read", end: None };
         (0..connections).map(script).collect::<Vec<_>>()
     };
     // Connections are opened and statements prepared.

@@ -61,7 +61,11 @@ pub(crate) async fn connect_to_serve(
     // Both at once, over connections of their own: nearly every start finds what it needs.
     let check = async |database: &Database| {
         let (pooler, is_prepared) = tokio::join!(check_pooler(database), database.is_prepared());
-        pooler.map(|()| is_prepared)
+        pooler?;
+        if !is_prepared {
+            database.ping().await?;
+        }
+        Ok(is_prepared)
     };
     let (database, is_prepared) = connect_with(settings, sink, check).await?;
     if is_prepared {
@@ -73,7 +77,6 @@ pub(crate) async fn connect_to_serve(
             }
         });
     } else {
-        database.ping().await.with_context(|| format!("`{}` cannot be used", settings.variable))?;
         prepare(&database, settings.provider).await?;
     }
     Ok(database)

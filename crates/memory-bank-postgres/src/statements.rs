@@ -72,7 +72,7 @@ impl Statements {
         Self { mode, carries_prepared: AtomicBool::new(false), types: RwLock::default() }
     }
 
-    /// Like [`Self::new`] for transactions, with the types of the parameters of some statements: what is known needs no round trips.
+    /// Like [`Self::new`] for transactions, with the parameter types of some statements. It sends no question for these types.
     pub(crate) fn with_types(known: &[(&'static str, &[Type])]) -> Self {
         let statements = Self::new(PoolerMode::Transaction);
         statements.types.write().extend(known.iter().map(|(sql, types)| (*sql, Arc::from(*types))));

@@ -89,8 +89,8 @@ impl LogPosition {
         Ok(Some(Self { place, mark }))
     }
 
-    /// Whether the log may end here within a record, which no standby can replay: what nobody waits for, such as a stored event, is
-    /// written by whole pages.
+    /// Whether the log may end here within a record, which no standby can replay yet. PostgreSQL writes whole pages of a transaction that
+    /// does not wait for the disk, such as one that stores events.
     pub(super) fn may_end_within_a_record(&self) -> bool {
         u64::from(self.place).is_multiple_of(PAGE)
     }

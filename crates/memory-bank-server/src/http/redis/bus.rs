@@ -171,7 +171,7 @@ impl Publisher {
                 is_announced = is_announced || self.try_publish(&channel, BusMessage::Missed).await;
                 tokio::select! {
                     () = tokio::time::sleep(RETRY_INTERVAL) => {}
-                    // What failed since was not announced.
+                    // A later failure is not announced yet.
                     () = self.link.wait_for_queued() => is_announced = false,
                 }
             }
@@ -305,7 +305,7 @@ impl Bus {
         while lost < LOST_ECHOES {
             tokio::time::sleep(ECHO_INTERVAL).await;
             let heard = self.echoes.notified();
-            // What was not sent cannot arrive.
+            // A message that was not sent proves nothing.
             if self.link.publish(&channel, "").await {
                 let arrived = tokio::time::timeout(ECHO_TIMEOUT, heard).await.is_ok();
                 lost = if arrived { 0 } else { lost + 1 };
