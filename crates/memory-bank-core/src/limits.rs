@@ -89,7 +89,7 @@ pub const THINKING_SESSIONS: usize = 100;
 /// The most resources in one page of `resources/list`.
 pub const RESOURCE_PAGE: usize = 100;
 /// The most documents that one bank may hold.
-pub const DOCUMENTS: usize = 10_000;
+pub const DOCUMENTS: usize = 100_000;
 /// The memory that all search indexes of a process may take, in bytes, unless a setting changes it.
 pub const SEARCH_INDEX_BYTES: u64 = 512 * 1024 * 1024;
 /// The memory that the search index of one project may take, in bytes, unless a setting changes it.

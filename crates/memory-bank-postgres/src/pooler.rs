@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use deadpool_postgres::ClientWrapper;
+use futures::future;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
 use crate::connect_error::ConnectError;
@@ -18,7 +20,7 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(8);
 const ROUNDS: usize = 8;
 
 /// The longest pause between two comparisons, in microseconds: longer than most transactions of others, and short for a start.
-const MAX_PAUSE_MICROS: u64 = 2000;
+const MAX_PAUSE_MICROS: u64 = 1000;
 
 /// Distinguishes sessions of the database: two servers may have the same process id. A server that reuses one has started
 /// thousands of processes in between.
@@ -44,33 +46,46 @@ impl Database {
     /// # Errors
     /// The database is unreachable, or this is a transaction pooler.
     pub async fn pooling(&self) -> Result<Pooling, ConnectError> {
-        let client = self.pool.bare_connection().await?;
         if !self.pool.statements.keeps_sessions() {
+            let client = self.pool.bare_connection().await?;
             self.pool.statements.observe(&client).await.map_err(|error| Unreachable::from(&error))?;
             return Ok(Pooling::Transaction);
         }
-        let session = session_of(&client, SESSION).await.map_err(|error| Unreachable::from(&error))?;
-        let first = Side { client: &client, session: Some(session) };
-        tokio::time::timeout(CHECK_TIMEOUT, self.compare(first)).await.unwrap_or_else(|_| {
+        // Both at once; a pooler may have a session for one of them only.
+        let connect = || Box::pin(self.pool.bare_connection());
+        let (first, second) = future::select(connect(), connect()).await.factor_first();
+        let first = first?;
+        let compared = Box::pin(async {
+            let (session, second) = tokio::join!(session_of(&first, SESSION), second);
+            let session = session.map_err(|error| Unreachable::from(&error))?;
+            self.compare(Side { client: &first, session: Some(session) }, second).await
+        });
+        tokio::time::timeout(CHECK_TIMEOUT, compared).await.unwrap_or_else(|_| {
             Ok(Pooling::Unknown(format!("no answer within {} s", CHECK_TIMEOUT.as_secs())))
         })
     }
 
-    async fn compare(&self, mut first: Side<'_>) -> Result<Pooling, ConnectError> {
-        let client = match self.pool.bare_connection().await {
-            Ok(second) => second,
+    async fn compare(
+        &self,
+        mut first: Side<'_>,
+        second: Result<ClientWrapper, ConnectError>,
+    ) -> Result<Pooling, ConnectError> {
+        let client = match second {
+            Ok(client) => client,
             Err(error) => return Ok(Pooling::Unknown(format!("a second connection was refused: {error}"))),
         };
         let mut second = Side { client: &client, session: None };
         // Other clients of the pooler may take a session and return it in between, so that it seems to be kept; random pauses make it unlikely every time.
         let (mut holder, mut other) = (&mut second, &mut first);
-        for _ in 0..ROUNDS {
+        for number in 0..ROUNDS {
+            if number > 0 {
+                tokio::time::sleep(self.pause()).await;
+            }
             let outcome = round(holder, other).await;
             if !matches!(outcome, Ok(Pooling::Session)) {
                 return outcome;
             }
             std::mem::swap(&mut holder, &mut other);
-            tokio::time::sleep(self.pause()).await;
         }
         Ok(Pooling::Session)
     }

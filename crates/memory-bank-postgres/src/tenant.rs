@@ -20,7 +20,7 @@ use crate::connection_guard::ConnectionGuard;
 use crate::database::Database;
 use crate::error::{breaks_connection, describe, is_conflict, is_deadlock, store_error};
 use crate::statements::Ready;
-pub(crate) use read::{Before, read_on_a_shared_connection};
+pub(crate) use read::{Check, Checked, read_on_a_shared_connection};
 
 /// Time-out of one round trip. The database's own time-outs end a statement sooner, so this one applies only if
 /// nothing answers at all.

@@ -8,7 +8,7 @@ use crate::cluster::{ServerFiles, data_root, free_port, server_user, succeeded};
 use crate::sql;
 
 const SETTINGS: &str = "-c shared_buffers=32MB -c max_connections=100 -c listen_addresses=127.0.0.1 \
-    -c hot_standby=on -c log_min_messages=fatal";
+    -c hot_standby=on -c wal_retrieve_retry_interval=200ms -c log_min_messages=fatal";
 /// How long a standby may take to catch up.
 const CATCH_UP: Duration = Duration::from_secs(60);
 

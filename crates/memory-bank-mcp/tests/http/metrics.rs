@@ -219,6 +219,8 @@ pub(crate) fn with_database_and_redis(database: &TestDatabase, redis: &TestRedis
         ("REDIS_URL", &redis.url()),
         ("MCP_HOST", "127.0.0.1"),
         ("RATE_LIMIT_IP_PER_MINUTE", "0"),
+        // Metrics of standbys exist only with one; this one is a primary, which answers nothing as a standby.
+        ("DATABASE_REPLICA_URLS", &database.url()),
         // Metrics of vectors exist only with a model; this server has none.
         ("EMBEDDINGS", "http://127.0.0.1:9/v1"),
         ("EMBEDDINGS_MODEL", "none"),

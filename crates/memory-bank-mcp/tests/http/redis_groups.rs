@@ -143,54 +143,109 @@ fn ends_at_both(first: &Server, second: &Server) {
     assert_eq!(status(second, &session), 404);
 }
 
+/// A primary with a replica, and a Sentinel that watches them.
+struct Watched {
+    primary: Option<TestRedis>,
+    replica: TestRedis,
+    sentinel: u16,
+    _process: Sentinel,
+    _silent: Silent,
+    /// The connection string.
+    url: String,
+}
+
+impl Watched {
+    fn start() -> Self {
+        let (one, sentinel) = (free_port(), free_port());
+        let primary = TestRedis::start_on(one);
+        let replica = TestRedis::start_with(free_port(), &["--replicaof", &format!("127.0.0.1 {one}")]);
+        until("the replica", || cli(one, &["INFO", "replication"]).contains("state=online"));
+        let process = Sentinel::start(sentinel, one);
+        until("the Sentinel's knowledge of the replica", || {
+            cli(sentinel, &["SENTINEL", "replicas", "bank"]).contains(&replica.port().to_string())
+        });
+        // The first ones of the list hang and are gone.
+        let silent = Silent::start();
+        let url = format!(
+            "redis+sentinel://127.0.0.1:{},127.0.0.1:{},127.0.0.1:{sentinel}/bank",
+            silent.port(),
+            free_port()
+        );
+        Self { primary: Some(primary), replica, sentinel, _process: process, _silent: silent, url }
+    }
+
+    /// From now on the replica gets nothing.
+    fn cut(&self) {
+        signal(self.replica.process(), "-STOP");
+        let primary = self.primary.as_ref().unwrap().port();
+        cli(primary, &["CLIENT", "KILL", "TYPE", "replica"]);
+    }
+
+    /// The primary dies, and the replica is the next one.
+    fn fail_over(&mut self) {
+        self.primary.take();
+        signal(self.replica.process(), "-CONT");
+        until("another primary", || {
+            let primary = cli(self.sentinel, &["SENTINEL", "get-master-addr-by-name", "bank"]);
+            primary.contains(&self.replica.port().to_string())
+        });
+    }
+
+    /// The name of the entry of a session at the replica.
+    fn entry_of(&self, session: &str) -> Option<String> {
+        let names = cli(self.replica.port(), &["KEYS", &format!("*:session:*{session}")]);
+        names.lines().next().filter(|name| !name.is_empty()).map(str::to_owned)
+    }
+}
+
 #[test]
 fn the_primary_that_sentinels_name_is_followed() {
     let (database, key) = project();
-    let (one, other, watched) = (free_port(), free_port(), free_port());
-    let mut primary = Some(TestRedis::start_on(one));
-    let of_primary = format!("127.0.0.1 {one}");
-    let follower = TestRedis::start_with(other, &["--replicaof", &of_primary]);
-    until("the replica", || cli(one, &["INFO", "replication"]).contains("state=online"));
-    let _sentinel = Sentinel::start(watched, one);
-    until("the Sentinel's knowledge of the replica", || {
-        cli(watched, &["SENTINEL", "replicas", "bank"]).contains(&other.to_string())
-    });
-    // The first ones of the list hang and are gone.
-    let silent = Silent::start();
-    let url = format!(
-        "redis+sentinel://127.0.0.1:{},127.0.0.1:{},127.0.0.1:{watched}/bank",
-        silent.port(),
-        free_port()
-    );
-    let servers = [replica(&database.url(), &url, &key, &[]), replica(&database.url(), &url, &key, &[])];
+    let mut redis = Watched::start();
+    let servers =
+        [replica(&database.url(), &redis.url, &key, &[]), replica(&database.url(), &redis.url, &key, &[])];
     until("healthy servers", || servers.iter().all(is_healthy));
     ends_at_both(&servers[0], &servers[1]);
     let few = limited(&database, "4");
     let before: Vec<u16> = (0..3).map(|at| list(&servers[at % 2], &few)).collect();
     assert_eq!(before, [200, 200, 200]);
-    // Its windows are at the replica before it dies.
-    let ended = servers[0].initialize();
-    assert_eq!((status(&servers[0], &ended), status(&servers[1], &ended)), (200, 200));
-    cli(one, &["WAIT", "1", "1000"]);
-    // The end of a session does not reach the replica.
-    signal(follower.process(), "-STOP");
-    cli(one, &["CLIENT", "KILL", "TYPE", "replica"]);
-    assert_eq!(servers[0].send("DELETE", "/mcp", &[("Mcp-Session-Id", &ended)], "").status, 204);
-    primary.take();
-    signal(follower.process(), "-CONT");
-    until("another primary", || {
-        cli(watched, &["SENTINEL", "get-master-addr-by-name", "bank"]).contains(&other.to_string())
-    });
+    // Its windows are at the replica before the primary dies.
+    cli(redis.primary.as_ref().unwrap().port(), &["WAIT", "1", "1000"]);
+    redis.fail_over();
     until("servers that follow it", || servers.iter().all(is_healthy));
     let after: Vec<u16> = (0..2).map(|at| list(&servers[at % 2], &few)).collect();
     assert_eq!(after, [200, 429], "both count in the window that the replica had");
-    // The replica has the ended session still; nobody reads it there.
-    assert!(
-        cli(other, &["KEYS", "*session*"]).contains(&ended),
-        "the session that ended is not at the new primary"
-    );
-    until("the end of the session at both", || servers.iter().all(|server| status(server, &ended) == 404));
     ends_at_both(&servers[1], &servers[0]);
+}
+
+#[test]
+fn an_end_of_a_session_that_a_fail_over_has_lost_holds_after_it() {
+    let (database, key) = project();
+    let mut redis = Watched::start();
+    let servers =
+        [replica(&database.url(), &redis.url, &key, &[]), replica(&database.url(), &redis.url, &key, &[])];
+    until("healthy servers", || servers.iter().all(is_healthy));
+    let ended = servers[0].initialize();
+    assert_eq!((status(&servers[0], &ended), status(&servers[1], &ended)), (200, 200));
+    cli(redis.primary.as_ref().unwrap().port(), &["WAIT", "1", "1000"]);
+    redis.cut();
+    assert_eq!(servers[0].send("DELETE", "/mcp", &[("Mcp-Session-Id", &ended)], "").status, 204);
+    // The server that ended it learns of the fail-over later than the other one.
+    signal(servers[0].process.id(), "-STOP");
+    redis.fail_over();
+    let former = redis.entry_of(&ended).expect("the session that ended is not at the new primary");
+    let fresh = servers[1].initialize();
+    until("a session that is cached at the new primary", || {
+        assert_eq!(status(&servers[1], &fresh), 200);
+        redis.entry_of(&fresh).is_some()
+    });
+    assert_eq!(status(&servers[1], &ended), 404, "nobody reads the entry of before the fail-over");
+    // As if the other server had read the session from the database before it ended, and cached it only now.
+    let now = redis.entry_of(&fresh).unwrap().replace(&fresh, &ended);
+    assert_eq!(cli(redis.replica.port(), &["COPY", &former, &now]).trim(), "1", "{former} {now}");
+    assert_eq!(status(&servers[1], &ended), 200, "the cached one is read");
+    signal(servers[0].process.id(), "-CONT");
+    until("the end of the session at both", || servers.iter().all(|server| status(server, &ended) == 404));
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Positions in the log of a primary, and whether a standby shows all up to one. It must not know connections.
+//! Positions in the log of a primary, whether a standby shows all up to one, and which transactions a server shows. It must not know
+//! connections.
 
 use std::fmt;
 
@@ -9,13 +10,23 @@ use tokio_postgres::types::PgLsn;
 
 use crate::column::column;
 
-/// Where the primary is in its log (`migrations/003_functions.sql`).
-pub(super) const OF_THE_PRIMARY: &str = "SELECT place, mark FROM app.log_position()";
+/// Where the primary is in its log (`migrations/003_functions.sql`), and which transactions it shows.
+pub(super) const OF_THE_PRIMARY: &str =
+    "SELECT p.place, p.mark, pg_catalog.pg_current_snapshot()::text FROM app.log_position() p";
 
 /// Where a standby is in the log, and the mark that it shows; no row from a primary. The place comes first: a standby that shows a mark
 /// is in its history from then on.
 pub(super) const OF_A_STANDBY: &str = "SELECT pg_catalog.pg_last_wal_replay_lsn(), (SELECT m.last_value FROM app.log_mark m) \
     WHERE pg_catalog.pg_is_in_recovery()";
+
+/// The first transaction that a read at a standby did not show, if it is asked after it, and which process answered.
+pub(super) const SHOWN_BY_A_STANDBY: &str = "SELECT \
+    pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::text::bigint, pg_catalog.pg_postmaster_start_time()";
+
+/// Whether a standby shows any of these transactions, and which process answered.
+pub(super) const SHOWS_ANY: &str = "SELECT \
+    coalesce(pg_catalog.bool_or(pg_catalog.pg_xact_status(n::text::xid8) = 'committed'), false), \
+    pg_catalog.pg_postmaster_start_time() FROM pg_catalog.unnest($1::bigint[]) n";
 
 /// What a server says about itself that does not change: asked in each trial.
 pub(super) const IDENTITY: &str = "SELECT s.system_identifier, current_database()::text, session_user::text, clock_timestamp() \
@@ -26,6 +37,8 @@ pub(super) const IDENTITY: &str = "SELECT s.system_identifier, current_database(
 pub(super) const COMPLETE: &str = "SELECT pg_catalog.pg_logical_emit_message(true, 'memory-bank-mcp', '') \
     FROM pg_catalog.set_config('synchronous_commit', 'local', true)";
 
+/// Transactions past this many that a primary does not show are not asked for one by one.
+const MAX_HIDDEN: usize = 10_000;
 /// The size of a page of the log, in bytes.
 const PAGE: u64 = 8192;
 /// How far a standby's clock may be behind the primary's: keys expire by it.
@@ -38,6 +51,24 @@ pub(crate) struct LogPosition {
     place: PgLsn,
     /// Of the history since the latest start or promotion of a primary.
     mark: i64,
+}
+
+/// The position of the primary, and which transactions it showed at that time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct OfThePrimary {
+    pub(super) position: LogPosition,
+    /// Shown are those before the next one, without those in progress.
+    next: i64,
+    in_progress: Vec<i64>,
+}
+
+/// What a read at a standby may have shown: transactions before this one. Which of them it showed is not known: a standby does not
+/// list those in progress.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Shown {
+    next: i64,
+    /// The start of the process that answered. An address may lead to several.
+    pub(super) started: Timestamp,
 }
 
 /// Who a server is.
@@ -61,6 +92,8 @@ pub(crate) enum Misfit {
     Busy,
     /// The read failed there, as it may at the primary.
     Refused,
+    /// It shows a commit that the primary does not show yet.
+    Ahead,
     /// Its history is not the primary's; for a moment also while a new mark is on its way.
     OtherHistory,
     /// It cannot serve as it is; with the reason.
@@ -71,6 +104,7 @@ impl fmt::Display for Misfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Behind => "it is behind the primary by more than a read waits for",
+            Self::Ahead => "it shows commits longer before the primary than a read waits for, as they wait for a synchronous standby",
             Self::Busy => "all its connections are in use",
             Self::Refused => "a read failed there",
             Self::OtherHistory => {
@@ -100,12 +134,55 @@ impl LogPosition {
         self.place > later.place
     }
 
+    /// Whether both are of one history.
+    pub(super) fn is_of_history(&self, other: &Self) -> bool {
+        self.mark == other.mark
+    }
+
     /// Whether a standby at this position shows all that the primary had at `needed`, which was asked for before.
     pub(super) fn covers(&self, needed: &Self) -> Result<(), Misfit> {
-        if self.mark != needed.mark {
+        if !self.is_of_history(needed) {
             return Err(Misfit::OtherHistory);
         }
         if self.place < needed.place { Err(Misfit::Behind) } else { Ok(()) }
+    }
+}
+
+impl OfThePrimary {
+    /// What the primary returned; none if nobody may rely on its position.
+    pub(super) fn of(rows: &[Row]) -> Result<Option<Self>, StoreError> {
+        let (Some(row), Some(position)) = (rows.first(), LogPosition::of(rows)?) else { return Ok(None) };
+        let snapshot: String = column(row, 2)?;
+        let (next, in_progress) = parsed_snapshot(&snapshot)
+            .ok_or_else(|| StoreError::Unavailable(format!("`{snapshot}` is not a snapshot")))?;
+        Ok(Some(Self { position, next, in_progress }))
+    }
+
+    /// The transactions that the primary did not show and a read may have shown; none if they are too many to ask for.
+    pub(super) fn hidden(&self, shown: &Shown) -> Option<Vec<i64>> {
+        let begun_since = usize::try_from(shown.next.saturating_sub(self.next)).unwrap_or(0);
+        if begun_since + self.in_progress.len() > MAX_HIDDEN {
+            return None;
+        }
+        let in_progress = self.in_progress.iter().copied().filter(|number| *number < shown.next);
+        Some(in_progress.chain(self.next..shown.next).collect())
+    }
+}
+
+/// The next transaction and those in progress of a `pg_snapshot`: `xmin:xmax:xip,xip`.
+fn parsed_snapshot(text: &str) -> Option<(i64, Vec<i64>)> {
+    let mut parts = text.split(':');
+    let (_first, next, in_progress) = (parts.next()?, parts.next()?, parts.next()?);
+    let numbers = in_progress.split(',').filter(|number| !number.is_empty());
+    Some((next.parse().ok()?, numbers.map(|number| number.parse().ok()).collect::<Option<_>>()?))
+}
+
+impl Shown {
+    /// What a standby returned.
+    pub(super) fn of(rows: &[Row]) -> Result<Self, StoreError> {
+        let row =
+            rows.first().ok_or_else(|| StoreError::Unavailable("the standby returned no row".to_owned()))?;
+        Ok(Self { next: column(row, 0)?, started: column(row, 1)? })
     }
 }
 
@@ -155,6 +232,28 @@ mod tests {
         assert_eq!(at(200, 4).covers(&needed), Err(Misfit::OtherHistory));
         assert!(at(101, 3).is_ahead_of(&needed) && !at(100, 3).is_ahead_of(&needed));
         assert!(at(8192, 3).may_end_within_a_record() && !needed.may_end_within_a_record());
+    }
+
+    #[test]
+    fn hidden_are_transactions_in_progress_and_those_begun_since_that_a_standby_may_show() {
+        let primary = |snapshot: &str| {
+            let (next, in_progress) = parsed_snapshot(snapshot).unwrap();
+            OfThePrimary { position: LogPosition { place: 1.into(), mark: 3 }, next, in_progress }
+        };
+        let shown = |next| Shown { next, started: Timestamp::UNIX_EPOCH };
+        for (snapshot, next, hidden) in [
+            ("10:10:", 10, vec![]),
+            ("10:10:", 12, vec![10, 11]),
+            ("7:10:7,9", 8, vec![7]),
+            ("7:10:7,9", 11, vec![7, 9, 10]),
+            ("7:10:7,9", 7, vec![]),
+        ] {
+            assert_eq!(primary(snapshot).hidden(&shown(next)), Some(hidden), "{snapshot} {next}");
+        }
+        assert_eq!(primary("10:10:").hidden(&shown(1_000_000_000)), None);
+        for wrong in ["", "1:2", "1:x:", "1:2:3,x"] {
+            assert_eq!(parsed_snapshot(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

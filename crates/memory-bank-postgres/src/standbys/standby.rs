@@ -2,28 +2,36 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use memory_bank_core::error::StoreError;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 use tokio_postgres::Row;
 
-use super::log_position::{IDENTITY, Identity, LogPosition, Misfit, OF_A_STANDBY};
+use super::log_position::{
+    IDENTITY, Identity, LogPosition, Misfit, OF_A_STANDBY, SHOWN_BY_A_STANDBY, SHOWS_ANY, Shown,
+};
+use crate::column::column;
 use crate::connect_error::ConnectError;
 use crate::database::Database;
 use crate::latest::Latest;
 use crate::pool::ConnectionPool;
 use crate::pooler::Pooling;
 use crate::read_pool::SharedReadPool;
-use crate::tenant::{Before, Query, read_on_a_shared_connection};
+use crate::tenant::{Check, Checked, Query, Value, read_on_a_shared_connection};
 
 /// How long a read may take to get a connection, and to prepare its statements on a new one.
 const OPENING: Duration = Duration::from_secs(2);
-/// What a read sends first: the position of the standby, which has a second for its first answer.
-pub(crate) const BEFORE: Before =
-    Before { sql: OF_A_STANDBY, opening: OPENING, within: Duration::from_secs(1) };
+/// What a read sends first and last. The standby has a second for its first answer.
+pub(crate) const CHECK: Check = Check {
+    before: OF_A_STANDBY,
+    after: SHOWN_BY_A_STANDBY,
+    opening: OPENING,
+    within: Duration::from_secs(1),
+};
 /// The longest read; a longer one is for the primary.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// The time until a standby that was left out is tried again: the first, and the longest.
@@ -73,6 +81,7 @@ pub(crate) struct Standby {
     /// The latest position that was seen, as a hint.
     seen: Mutex<Option<LogPosition>>,
     reads: AtomicU64,
+    under_way: AtomicUsize,
     /// Whether it was found that a connection keeps its session, and leads to this database.
     is_known: AtomicBool,
     reported_at: Mutex<Option<Instant>>,
@@ -95,6 +104,7 @@ impl Standby {
             position: Latest::default(),
             seen: Mutex::default(),
             reads: AtomicU64::new(0),
+            under_way: AtomicUsize::new(0),
             is_known: AtomicBool::new(false),
             reported_at: Mutex::default(),
         }
@@ -111,6 +121,11 @@ impl Standby {
 
     pub(crate) fn read_pool(&self) -> &SharedReadPool {
         &self.read_pool
+    }
+
+    /// The number of reads that wait for it.
+    pub(super) fn under_way(&self) -> &AtomicUsize {
+        &self.under_way
     }
 
     pub(crate) fn usage(&self) -> StandbyUse {
@@ -136,13 +151,13 @@ impl Standby {
         false
     }
 
-    /// The rows of a read, if it showed all that the primary had at this position.
+    /// The rows of a read, if it showed all that the primary had at this position, and what it may have shown past it.
     pub(super) async fn read<T>(
         &self,
         needed: &LogPosition,
-        read: impl Future<Output = Result<(Vec<Row>, T), StoreError>>,
-    ) -> Result<T, Misfit> {
-        let (rows, value) = match tokio::time::timeout(READ_TIMEOUT, read).await {
+        read: impl Future<Output = Result<(Checked, T), StoreError>>,
+    ) -> Result<(Shown, T), Misfit> {
+        let (checked, value) = match tokio::time::timeout(READ_TIMEOUT, read).await {
             Ok(answer) => answer.map_err(|error| match error {
                 // Of the statement; the primary may report the same.
                 StoreError::Unavailable(_) => Misfit::Refused,
@@ -151,9 +166,29 @@ impl Standby {
             // It has answered the check, so it is slow and not gone.
             Err(_) => return Err(Misfit::Refused),
         };
-        self.position_in(&rows)?.covers(needed)?;
+        self.position_in(&checked.before)?.covers(needed)?;
+        let shown = Shown::of(&checked.after).map_err(|error| Misfit::Unfit(error.to_string()))?;
+        Ok((shown, value))
+    }
+
+    /// Counts a read that it answered.
+    pub(super) fn count(&self) {
         self.reads.fetch_add(1, Ordering::Relaxed);
-        Ok(value)
+    }
+
+    /// Whether it shows any of these transactions now.
+    pub(super) async fn shows_any(&self, transactions: &[i64], shown: &Shown) -> Result<bool, Misfit> {
+        let values: [Value<'_>; 1] = [&transactions];
+        let query = Query::new(SHOWS_ANY, &values);
+        let asked = read_on_a_shared_connection(&self.pool, &self.read_pool, None, query);
+        let asked = tokio::time::timeout(OPENING, asked).await.map_err(|_| self.silent())?;
+        let (_, rows) = asked.map_err(|error| self.misfit_of(error.into()))?;
+        let wrong = |error: StoreError| Misfit::Unfit(error.to_string());
+        let row = rows.first().ok_or(Misfit::Refused)?;
+        let (shows, started): (bool, Timestamp) =
+            (column(row, 0).map_err(wrong)?, column(row, 1).map_err(wrong)?);
+        // Another process may not show what that one does.
+        if started == shown.started { Ok(shows) } else { Err(Misfit::Refused) }
     }
 
     /// Whether it has replayed up to this position, as far as was seen.
@@ -215,11 +250,12 @@ impl Standby {
         let mut left_out = self.left_out.lock();
         // Others that failed at the same time have done it.
         if left_out.is_none() {
-            if *misfit != Misfit::Behind {
+            let is_momentary = matches!(misfit, Misfit::Behind | Misfit::Ahead);
+            if !is_momentary {
                 self.is_known.store(false, Ordering::Relaxed);
             }
-            // Late for a moment, which is not worth a line.
-            let is_reported = *misfit != Misfit::Behind && self.report(misfit);
+            // What lasts for a moment is not worth a line.
+            let is_reported = !is_momentary && self.report(misfit);
             *left_out = Some(LeftOut::since_now(RETRY.0, is_reported));
         }
     }
@@ -291,7 +327,7 @@ impl Standby {
             self.is_known.store(true, Ordering::Relaxed);
         }
         let primary = database.primary_position().await;
-        let needed = primary.map_err(|error| unknown_primary(&error))?;
+        let needed = primary.map_err(|error| unknown_primary(&error))?.position;
         database.catch_up(self, &needed).await
     }
 }

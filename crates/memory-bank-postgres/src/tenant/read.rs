@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use futures::future::{FutureExt as _, join4, try_join};
+use futures::future::{BoxFuture, FutureExt as _, TryFutureExt as _, join4, try_join3};
 use memory_bank_core::caller::Caller;
 use memory_bank_core::error::StoreError;
 use tokio_postgres::{Row, Statement};
@@ -16,7 +16,7 @@ use crate::database::Database;
 use crate::error::{is_connection_closed, store_error};
 use crate::pool::ConnectionPool;
 use crate::read_pool::{ReadSlot, SharedReadPool};
-use crate::standbys::BEFORE;
+use crate::standbys::CHECK;
 use crate::statements::Ready;
 use crate::tenant::{
     CallError, Purpose, Query, ROUND_TRIP_TIMEOUT, SNAPSHOT, Value, context_of, is_connection_broken, run,
@@ -25,14 +25,22 @@ use crate::tenant::{
 /// How often a read is tried whose connection closes: if several were closed at once, the next may be one of them.
 const READ_TRIES: usize = 4;
 
-/// A statement whose answer decides whether a read at a standby counts. It is sent before the read, over the same connection.
+/// Statements whose answers decide whether a read at a standby counts. They are sent with the read, over the same connection.
 #[derive(Clone, Copy)]
-pub(crate) struct Before {
-    pub(crate) sql: &'static str,
+pub(crate) struct Check {
+    pub(crate) before: &'static str,
+    pub(crate) after: &'static str,
     /// How long a connection with prepared statements may take.
     pub(crate) opening: Duration,
-    /// How long the answer may take.
+    /// How long the first answer may take.
     pub(crate) within: Duration,
+}
+
+/// The answers to a [`Check`]; no rows without one.
+#[derive(Debug, Default)]
+pub(crate) struct Checked {
+    pub(crate) before: Vec<Row>,
+    pub(crate) after: Vec<Row>,
 }
 
 impl Database {
@@ -48,13 +56,15 @@ impl Database {
         {
             return Ok(rows);
         }
+        let _under_way = self.standbys.at_the_primary();
         self.read_for(Purpose::Read, caller, queries).await
     }
 
     async fn read_at_a_standby(&self, caller: &Caller, queries: &[Query<'_>]) -> Option<Vec<Vec<Row>>> {
-        let reader = self.standby_for_a_read().await?;
-        let pool = reader.standby().pool();
-        reader.rows(Box::pin(read_over(pool, Some(BEFORE), Purpose::Read, caller, queries))).await
+        self.at_a_standby(async |standby| {
+            read_over(standby.pool(), Some(CHECK), Purpose::Read, caller, queries).await
+        })
+        .await
     }
 
     /// Reads rows that belong to the caller itself, with any rights; documents and graph are not visible.
@@ -98,6 +108,7 @@ impl Database {
         {
             return Ok(rows);
         }
+        let _under_way = self.standbys.at_the_primary();
         let mut tries = 1;
         loop {
             match self.read_alone(query).await {
@@ -111,10 +122,11 @@ impl Database {
     }
 
     async fn read_alone_at_a_standby(&self, query: Query<'_>) -> Option<Vec<Row>> {
-        let reader = self.standby_for_a_read().await?;
-        let (pool, read_pool) = (reader.standby().pool(), reader.standby().read_pool());
-        let read = read_on_a_shared_connection(pool, read_pool, Some(BEFORE), query);
-        reader.rows(Box::pin(async { Ok(read.await?) })).await
+        self.at_a_standby(async |standby| {
+            let (pool, read_pool) = (standby.pool(), standby.read_pool());
+            Ok(read_on_a_shared_connection(pool, read_pool, Some(CHECK), query).await?)
+        })
+        .await
     }
 
     /// Sends a statement that is its own transaction.
@@ -127,26 +139,30 @@ impl Database {
     }
 }
 
-/// Reads in a transaction. Returns the rows of `before`, and those of the queries.
+/// Reads in a transaction.
 async fn read_over(
     pool: &ConnectionPool,
-    before: Option<Before>,
+    check: Option<Check>,
     purpose: Purpose,
     caller: &Caller,
     queries: &[Query<'_>],
-) -> Result<(Vec<Row>, Vec<Vec<Row>>), StoreError> {
-    let most = before.map_or(ROUND_TRIP_TIMEOUT, |before| before.opening);
+) -> Result<(Checked, Vec<Vec<Row>>), StoreError> {
+    let most = check.map_or(ROUND_TRIP_TIMEOUT, |check| check.opening);
     // Boxed, as a future that is moved takes its place twice.
-    let opened = tokio::time::timeout(most, Box::pin(opened(pool, before, queries))).await;
+    let opened = tokio::time::timeout(most, Box::pin(opened(pool, check, queries))).await;
     let (connection, check, context, statements) = opened.unwrap_or_else(|_| Err(no_answer()))?;
     let [user, project, key, proof] = context_of(caller);
     let purpose = purpose.name();
     let values: [Value<'_>; 5] = [&user, &project, &key, &proof, &purpose];
     let client = connection.client()?;
     let begin = connection.statements.begin(SNAPSHOT);
-    // The check is polled, and so sent, first. If it is not answered in time, the rest is not waited for.
-    let all = try_join(
-        answered_in_time(client, check),
+    // Polled, and so sent, in this order. If the check in front is not answered in time, the rest is not waited for.
+    let before = check.as_ref().map(|check| first_answer(client, check).boxed());
+    let after = check
+        .as_ref()
+        .map(|check| check.after.query(client, &[]).map_err(|error| store_error(&error)).boxed());
+    let all = try_join3(
+        answer(before, Ok(Vec::new())),
         join4(
             client.batch_execute(&begin),
             context.query(client, &values),
@@ -154,8 +170,9 @@ async fn read_over(
             client.batch_execute("COMMIT"),
         )
         .map(Ok),
+        answer(after, Ok(Vec::new())),
     );
-    let (before, (begun, named, rows, committed)) = connection.answer_of(all).await??;
+    let (before, (begun, named, rows, committed), after) = connection.answer_of(all).await??;
     // Until here an early return drops the connection, and with it the rows.
     begun.map_err(|error| store_error(&error))?;
     named.map_err(|error| store_error(&error))?;
@@ -163,32 +180,50 @@ async fn read_over(
     if committed.is_ok() && !is_connection_broken(&rows) {
         connection.release();
     }
-    Ok((before, rows.map_err(|error| store_error(&error))?))
+    Ok((Checked { before, after }, rows.map_err(|error| store_error(&error))?))
+}
+
+/// A [`Check`] whose statements are prepared.
+struct PreparedCheck {
+    before: Ready,
+    after: Ready,
+    within: Duration,
 }
 
 /// A connection on which these statements are prepared.
 async fn opened(
     pool: &ConnectionPool,
-    before: Option<Before>,
+    check: Option<Check>,
     queries: &[Query<'_>],
-) -> Result<(ConnectionGuard, Option<(Ready, Duration)>, Ready, Vec<Ready>), StoreError> {
+) -> Result<(ConnectionGuard, Option<PreparedCheck>, Ready, Vec<Ready>), StoreError> {
     let connection = ConnectionGuard::open(pool).await?;
-    let check = match before {
-        Some(before) => Some((connection.statement(before.sql).await?, before.within)),
+    let check = match check {
+        Some(check) => Some(PreparedCheck {
+            before: connection.statement(check.before).await?,
+            after: connection.statement(check.after).await?,
+            within: check.within,
+        }),
         None => None,
     };
     let (context, statements) = connection.prepare(queries).await?;
     Ok((connection, check, context, statements))
 }
 
-async fn answered_in_time(
+async fn first_answer(
     client: &tokio_postgres::Client,
-    check: Option<(Ready, Duration)>,
+    check: &PreparedCheck,
 ) -> Result<Vec<Row>, StoreError> {
-    let Some((statement, within)) = check else { return Ok(Vec::new()) };
-    match tokio::time::timeout(within, statement.query(client, &[])).await {
+    match tokio::time::timeout(check.within, check.before.query(client, &[])).await {
         Ok(rows) => rows.map_err(|error| store_error(&error)),
         Err(_) => Err(no_answer()),
+    }
+}
+
+/// The answer to a statement of a check, or this without one. Boxed, as few reads have one and all would carry its size.
+async fn answer<T>(statement: Option<BoxFuture<'_, T>>, without: T) -> T {
+    match statement {
+        Some(statement) => statement.await,
+        None => without,
     }
 }
 
@@ -196,32 +231,45 @@ fn no_answer() -> StoreError {
     StoreError::Unreachable("the database does not answer".to_owned())
 }
 
-/// Sends a statement that is its own transaction over a connection that others read on. Returns the rows of `before`, and its own.
+/// Sends a statement that is its own transaction over a connection that others read on.
 pub(crate) async fn read_on_a_shared_connection(
     pool: &ConnectionPool,
     read_pool: &SharedReadPool,
-    before: Option<Before>,
+    check: Option<Check>,
     query: Query<'_>,
-) -> Result<(Vec<Row>, Vec<Row>), CallError> {
-    let most = before.map_or(ROUND_TRIP_TIMEOUT, |before| before.opening);
+) -> Result<(Checked, Vec<Row>), CallError> {
+    let most = check.map_or(ROUND_TRIP_TIMEOUT, |check| check.opening);
     let slot = tokio::time::timeout(most, read_pool.slot(pool)).await.unwrap_or_else(|_| Err(no_answer()))?;
     let read = async {
-        let check = match before {
-            Some(before) => Some((prepared(&slot, before.sql).await?, before.within)),
+        let check = match check {
+            Some(check) => Some((
+                prepared(&slot, check.before).await?,
+                prepared(&slot, check.after).await?,
+                check.within,
+            )),
             None => None,
         };
         let statement = prepared(&slot, query.sql).await?;
         let client = slot.connection()?;
-        // The first one is polled, and so sent, first. If it is not answered in time, the other one is not waited for.
-        let check = async {
-            let Some((check, within)) = &check else { return Ok(Ok(Vec::new())) };
-            tokio::time::timeout(*within, client.query(check, &[])).await.map_err(|_| no_answer())
+        // Polled, and so sent, in this order. If the first one is not answered in time, the others are not waited for.
+        let before = check.as_ref().map(|(before, _, within)| {
+            let answer = tokio::time::timeout(*within, client.query(before, &[]));
+            answer.map(|answer| answer.map_err(|_| no_answer())).boxed()
+        });
+        let after = check.as_ref().map(|(_, after, _)| client.query(after, &[]).map(Ok).boxed());
+        let all = try_join3(
+            answer(before, Ok(Ok(Vec::new()))),
+            client.query(&statement, query.values).map(Ok),
+            answer(after, Ok(Ok(Vec::new()))),
+        )
+        .await;
+        let (before, rows, after) = all.inspect_err(|_| slot.close())?;
+        [&before, &rows, &after].iter().for_each(|answer| slot.record(answer));
+        let checked = Checked {
+            before: before.map_err(CallError::Database)?,
+            after: after.map_err(CallError::Database)?,
         };
-        let both = try_join(check, client.query(&statement, query.values).map(Ok)).await;
-        let (facts, rows) = both.inspect_err(|_| slot.close())?;
-        slot.record(&facts);
-        slot.record(&rows);
-        Ok((facts.map_err(CallError::Database)?, rows.map_err(CallError::Database)?))
+        Ok((checked, rows.map_err(CallError::Database)?))
     };
     tokio::time::timeout(ROUND_TRIP_TIMEOUT, read).await.unwrap_or_else(|_| {
         slot.close();

@@ -1,5 +1,7 @@
 //! Reads from standbys: they show all that was acknowledged before, whichever standby is late, dead, silent or the wrong one.
 
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -253,6 +255,89 @@ async fn after_a_promotion_the_former_standby_and_those_of_the_former_primary_an
     assert_eq!(reads(&after), 0);
     let checked = after.check_standbys().await;
     assert!(checked[0].1.as_ref().is_err_and(|reason| reason.contains("another history")), "{checked:?}");
+}
+
+/// A commit that waits for a synchronous standby is in the log, and at the other standbys, before the primary shows it. A read that
+/// showed it could be followed by one that does not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_shows_nothing_that_the_primary_does_not_show_yet() {
+    let group = Group::of(1).await;
+    let (_, caller) = group.tenant("atlas").await;
+    let database = group.database(group.urls());
+    write(&bank(&database), &caller, "same.md", "before").await.unwrap();
+    until_serving(&database, &caller, &[true]).await;
+    let set = |names: &str| {
+        group.primary.query(&format!("ALTER SYSTEM SET synchronous_standby_names = '{names}'"));
+        group.primary.query("SELECT pg_reload_conf()");
+    };
+    set("missing");
+    let writer = {
+        let (database, caller) = (database.clone(), caller.clone());
+        tokio::spawn(async move { write(&bank(&database), &caller, "same.md", "after").await.map(drop) })
+    };
+    let seen_at_the_standby = "SELECT count(*) FROM documents WHERE content = 'after'";
+    let began = Instant::now();
+    while group.standbys[0].query(seen_at_the_standby) != "1" {
+        assert!(began.elapsed() < TIMEOUT, "the standby does not show the commit");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(!writer.is_finished(), "the commit waits");
+    let before = reads(&database);
+    for _ in 0..30 {
+        assert_eq!(read(&bank(&database), &caller).await.unwrap().as_deref(), Some("before"));
+        assert_eq!(bank(&database).list(&caller).await.unwrap()[0].bytes, "before".len() as u64);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(reads(&database), before, "the standby answered none of them");
+    set("");
+    writer.await.unwrap().unwrap();
+    assert_eq!(read(&bank(&database), &caller).await.unwrap().as_deref(), Some("after"));
+    until_serving(&database, &caller, &[true]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_transaction_keeps_no_standby_from_reads() {
+    let group = Group::of(1).await;
+    let (_, caller) = group.tenant("atlas").await;
+    let database = group.database(group.urls());
+    write(&bank(&database), &caller, "same.md", "text").await.unwrap();
+    until_serving(&database, &caller, &[true]).await;
+    // It has a number, so a later commit makes a standby show transactions past it.
+    let mut long = Command::new("psql")
+        .args([&group.primary.url_of("postgres"), "-qAtc", "BEGIN", "-c", "SELECT pg_current_xact_id()"])
+        .args(["-c", "SELECT pg_sleep(600)"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut number = String::new();
+    BufReader::new(long.stdout.as_mut().unwrap()).read_line(&mut number).unwrap();
+    let mut answered = 0;
+    for round in 0..40 {
+        let text = format!("round {round}");
+        write(&bank(&database), &caller, "same.md", &text).await.unwrap();
+        let before = reads(&database);
+        assert_eq!(read(&bank(&database), &caller).await.unwrap(), Some(text));
+        answered += reads(&database) - before;
+    }
+    long.kill().unwrap();
+    long.wait().unwrap();
+    assert!(answered >= 10, "the standby answered {answered} of 40 reads");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reads_are_shared_by_the_standbys_and_the_primary() {
+    let group = Group::of(2).await;
+    let (_, caller) = group.tenant("atlas").await;
+    let database = group.database(group.urls());
+    write(&bank(&database), &caller, "same.md", "text").await.unwrap();
+    until_serving(&database, &caller, &[true, true]).await;
+    let before: Vec<u64> = database.standby_use().iter().map(|standby| standby.reads).collect();
+    for _ in 0..60 {
+        read(&bank(&database), &caller).await.unwrap();
+    }
+    for (standby, before) in database.standby_use().iter().zip(before) {
+        assert!((15..=25).contains(&(standby.reads - before)), "one after the other: {standby:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

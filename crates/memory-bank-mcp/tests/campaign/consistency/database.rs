@@ -1,9 +1,9 @@
-//! Several servers on one PostgreSQL and one Redis, each behind links of its own. In each round a process is killed, stopped for a
-//! while, or cut off from its database or from Redis.
+//! Several servers on one PostgreSQL with two standbys, which answer reads, and one Redis, each behind links of its own. In each round a
+//! process is killed, stopped for a while, or cut off from its database or from Redis.
 
 use std::time::Duration;
 
-use memory_bank_test_postgres::{DedicatedServer, Link, MIGRATOR, SERVER, TestRedis};
+use memory_bank_test_postgres::{DedicatedServer, Link, MIGRATOR, SERVER, StandbyServer, TestRedis};
 use serde_json::json;
 
 use super::clock::Clock;
@@ -16,12 +16,16 @@ use crate::harness::tool_call::{Outcome, call, open};
 const REPLICAS: usize = 3;
 /// The number of clients, one of which changes its server with each call.
 const CLIENTS: usize = REPLICAS * 2 + 1;
-const FAULTS: [&str; 7] = [
+const STANDBYS: usize = 2;
+const FAULTS: [&str; 10] = [
     "a server is killed",
     "a server is stopped for a while",
     "a server is cut off from PostgreSQL",
     "a server is cut off from Redis",
     "PostgreSQL crashes",
+    "a standby crashes",
+    "a standby hangs",
+    "a standby does not replay",
     "Redis is killed",
     CLOCK_JUMPS,
 ];
@@ -29,6 +33,7 @@ const CLOCK_JUMPS: &str = "the clock of a server jumps";
 
 struct Environment {
     database: DedicatedServer,
+    standbys: Vec<StandbyServer>,
     redis: Option<TestRedis>,
     redis_port: u16,
     replicas: Vec<Replica>,
@@ -76,6 +81,12 @@ impl Environment {
         let database = DedicatedServer::start();
         operate(&database.url_of(MIGRATOR), "", &["migrate"]);
         database.admit_server();
+        let standbys: Vec<_> = (0..STANDBYS).map(|_| database.standby()).collect();
+        // A commit waits for one of them, so that it is at a standby for a while before the primary shows it.
+        database.query("ALTER SYSTEM SET synchronous_standby_names = 'ANY 1 (*)'");
+        database.query("SELECT pg_reload_conf()");
+        let standby_urls: Vec<String> = standbys.iter().map(|standby| standby.url_of(SERVER)).collect();
+        let standby_urls = standby_urls.join(" ");
         let redis = TestRedis::start();
         let links: Vec<(Link, Link)> =
             (0..REPLICAS).map(|_| (Link::to(database.port()), Link::to(redis.port()))).collect();
@@ -90,6 +101,7 @@ impl Environment {
             let clock = clocks.as_ref().map(|clocks| clocks[number].variables()).unwrap_or_default();
             let mut variables = vec![
                 ("DATABASE_URL", url.as_str()),
+                ("DATABASE_REPLICA_URLS", &standby_urls),
                 ("REDIS_URL", redis_url.as_str()),
                 ("MCP_HOST", "127.0.0.1"),
                 ("RATE_LIMIT_IP_PER_MINUTE", "0"),
@@ -98,7 +110,7 @@ impl Environment {
             Replica::start(&variables)
         };
         let replicas = links.iter().enumerate().map(start).collect();
-        Self { database, redis_port: redis.port(), redis: Some(redis), replicas, links, clocks }
+        Self { database, standbys, redis_port: redis.port(), redis: Some(redis), replicas, links, clocks }
     }
 
     fn round(
@@ -157,6 +169,24 @@ impl Environment {
             "PostgreSQL crashes" => {
                 self.database.crash();
                 self.database.start_again();
+            }
+            "a standby crashes" => {
+                let standby = &self.standbys[victim % STANDBYS];
+                standby.crash();
+                std::thread::sleep(outage);
+                standby.start_again();
+            }
+            "a standby hangs" => {
+                let standby = &self.standbys[victim % STANDBYS];
+                standby.signal("STOP");
+                std::thread::sleep(outage);
+                standby.signal("CONT");
+            }
+            "a standby does not replay" => {
+                let standby = &self.standbys[victim % STANDBYS];
+                standby.pause_replay(true);
+                std::thread::sleep(outage);
+                standby.pause_replay(false);
             }
             "Redis is killed" => {
                 self.redis = None;
