@@ -209,8 +209,8 @@ $$;
 
 -- Stores events of many sessions with one statement. They are for replay only: a crash of the database's machine may lose
 -- the last of them without losing data, so the commit does not wait for the disk. An event is skipped if its session does
--- not exist or does not belong to the user and project of its key, or if it is stored already. A message that jsonb cannot
--- store (it has an escaped null character) is stored as a JSON string.
+-- not exist or does not belong to the user and project of its key, or if it is stored already. A message is stored as a JSON string: it
+-- is replayed as it was sent and never searched, and to parse it would take longer than to store it.
 CREATE OR REPLACE FUNCTION app.append_events(
   p_key_hashes bytea[], p_sessions uuid[], p_streams uuid[], p_places bigint[], p_last boolean[], p_users uuid[],
   p_projects uuid[], p_messages text[], p_at timestamptz[], p_needs smallint[]
@@ -221,9 +221,7 @@ BEGIN
   PERFORM set_config('synchronous_commit', 'off', true);
   INSERT INTO public.mcp_events
     (session_id, stream_id, place, last, user_id, project_id, message, needs, created_at)
-  SELECT e.session, e.stream, e.place, e.last, e.usr, e.project,
-    CASE WHEN e.message LIKE '%\\u0000%' THEN to_jsonb(e.message) ELSE e.message::jsonb END,
-    e.needs, e.at
+  SELECT e.session, e.stream, e.place, e.last, e.usr, e.project, to_jsonb(e.message), e.needs, e.at
   FROM unnest(p_key_hashes, p_sessions, p_streams, p_places, p_last, p_users, p_projects, p_messages, p_at, p_needs)
     AS e (hash, session, stream, place, last, usr, project, message, at, needs)
   JOIN public.api_keys k ON k.key_hash = e.hash AND k.user_id = e.usr AND k.project_id = e.project
@@ -303,7 +301,7 @@ BEGIN
         SELECT FROM app.mcp_events_default e WHERE e.created_at >= since AND e.created_at < until
       ) THEN
         -- ATTACH PARTITION allows concurrent writes, PARTITION OF does not.
-        EXECUTE format('CREATE TABLE app.%I (LIKE public.mcp_events INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', named);
+        EXECUTE format('CREATE TABLE app.%I (LIKE public.mcp_events INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING COMPRESSION)', named);
         EXECUTE format('ALTER TABLE app.%I ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', named);
         EXECUTE format('ALTER TABLE public.mcp_events ATTACH PARTITION app.%I FOR VALUES FROM (%L) TO (%L)',
           named, since, until);
@@ -4229,9 +4227,14 @@ CREATE OR REPLACE FUNCTION app.count_stale_fts() RETURNS bigint
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$ SELECT count(*) FROM (SELECT d.id FROM public.documents d WHERE d.fts IS NULL LIMIT 10000) AS o $$;
 
--- The server plans its statements once for all values. The number of rows that these two delete justifies a custom plan.
+-- The server plans its statements once for all values. The number of rows that the first two delete justifies a custom plan, and so do
+-- the many filters of the others, most of which are absent.
 ALTER FUNCTION app.purge(timestamptz, timestamptz, bigint) SET plan_cache_mode = force_custom_plan;
 ALTER FUNCTION app.purge_audit(timestamptz, bigint) SET plan_cache_mode = force_custom_plan;
+ALTER FUNCTION app.list_versions(uuid[], bigint, uuid, timestamptz, timestamptz, text, timestamptz, bigint, uuid, integer)
+  SET plan_cache_mode = force_custom_plan;
+ALTER FUNCTION app.list_graph_changes(text, bigint, uuid, timestamptz, timestamptz, text, bigint, integer, bigint)
+  SET plan_cache_mode = force_custom_plan;
 
 -- The grants. Trigger functions are for the owner of the triggers only: on its own table, another role could make them write
 -- arbitrary rows. Functions without a grantee are called only by functions of app_definer.

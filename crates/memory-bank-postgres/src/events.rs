@@ -15,7 +15,7 @@ use crate::tenant::{Query, proof_of};
 
 const APPEND: &str = "SELECT app.append_events($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
 const TRIM: &str = "SELECT app.trim_events($1, $2, $3, $4, $5)";
-// A message that jsonb cannot hold is stored as a JSON string; a JSON-RPC message itself is never one.
+// A message is stored as a JSON string; former versions stored an object where jsonb could hold it.
 const AFTER: &str = "SELECT place, last, user_id, project_id, created_at, needs, \
     CASE WHEN jsonb_typeof(message) = 'string' THEN message #>> '{}' ELSE message::text END \
     FROM public.mcp_events WHERE session_id = $1 AND stream_id = $2 AND place > $3 AND user_id = $4 AND project_id = $5 \

@@ -218,10 +218,10 @@ impl Database {
         // A new session of the database reads its catalogs first, so several do it at once, and each asks for as much. The first error
         // counts.
         let (some, others) = TENANT_TABLES.split_at(TENANT_TABLES.len() / 2);
-        let tables = async {
+        let tables = Box::pin(async {
             self.prove_tables().await?;
             self.prove_role(some).await
-        };
+        });
         let rest = async {
             self.prove_policies().await?;
             self.prove_keys().await

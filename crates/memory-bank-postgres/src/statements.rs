@@ -17,13 +17,15 @@ use tokio_postgres::{Client, Error, Row, SimpleQueryMessage, Statement};
 /// and an idle transaction; the lock time-out equals that of the folder store. Plans are generic: statements find rows by keys, for
 /// all values, and planning each time, with its policies, costs more than running. Where the values matter, a function overrides
 /// this for itself (`migrations/003_functions.sql`).
-const SETTINGS: [(&str, &str); 6] = [
+const SETTINGS: [(&str, &str); 7] = [
     ("statement_timeout", "'20s'"),
     ("lock_timeout", "'10s'"),
     ("idle_in_transaction_session_timeout", "'30s'"),
     ("search_path", "pg_catalog, public"),
     ("client_min_messages", "warning"),
     ("plan_cache_mode", "force_generic_plan"),
+    // To compile a plan takes longer than most statements run.
+    ("jit", "off"),
 ];
 
 /// Finds its own name among the prepared statements of the session.

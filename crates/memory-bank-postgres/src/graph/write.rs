@@ -20,9 +20,10 @@ use crate::history_sources::{SourceColumns, check, queries};
 use crate::quota::{StoredBytes, USAGE};
 use crate::tenant::{Failure, Query, TRIES, Transaction, Value};
 
+/// The entities of the keys. An array of ids, since no index serves a subquery beside `OR`.
 const LOCK_ENTITIES: &str = "SELECT id, name, entity_type, attrs::text, created_at, updated_at \
-    FROM public.graph_entities e WHERE project_id = $1 AND (id = ANY ($2) OR name_key = ANY ($3) OR id IN ( \
-    SELECT o.entity_id FROM public.graph_observations o WHERE o.project_id = $1 AND o.id = ANY ($4))) \
+    FROM public.graph_entities e WHERE project_id = $1 AND (id = ANY ($2) OR name_key = ANY ($3) OR id = ANY (ARRAY( \
+    SELECT o.entity_id FROM public.graph_observations o WHERE o.project_id = $1 AND o.id = ANY ($4)))) \
     ORDER BY seq FOR NO KEY UPDATE";
 const LOCK_OBSERVATIONS: &str = "SELECT id, entity_id, content, source::text, \"timestamp\", bounds::text \
     FROM public.graph_observations WHERE project_id = $1 AND id = ANY ($2) FOR UPDATE";
@@ -72,7 +73,8 @@ const SAME_FACTS_OF_MANY: &str = "SELECT f.id, f.entity_id, f.content, f.source,
     ) AS f ORDER BY f.seq";
 
 /// Facts with which new ones are compared, or that they may replace: the newest of the entities, if they are short enough, and
-/// those that are wanted by id or text; and the facts that replaced one of these.
+/// those that are wanted by id or text; and the facts that replaced one of these. `OFFSET 0` makes it look up an id before it
+/// asks for the entity, which may have very many.
 const RELATED_FACTS: &str = "WITH owner AS ( \
     SELECT e.id FROM public.graph_entities e WHERE e.project_id = $1 AND (e.id = ANY ($2) OR e.name_key = ANY ($3)) \
     ), found AS ( \
@@ -89,7 +91,8 @@ const RELATED_FACTS: &str = "WITH owner AS ( \
     (SELECT o.id FROM public.graph_observations o WHERE o.project_id = $1 AND o.entity_id = of.id \
     AND o.content_hash = hashtextextended(wanted.content, 0) AND o.content = wanted.content ORDER BY o.seq DESC LIMIT 64) \
     UNION ALL \
-    (SELECT o.id FROM public.graph_observations o WHERE o.project_id = $1 AND o.id = wanted.content AND o.entity_id = of.id) \
+    (SELECT p.id FROM (SELECT o.id, o.entity_id FROM public.graph_observations o \
+    WHERE o.project_id = $1 AND o.id = wanted.content OFFSET 0) AS p WHERE p.entity_id = of.id) \
     ) AS w) \
     SELECT o.id, o.entity_id, o.content, o.source::text, o.\"timestamp\", o.bounds::text FROM public.graph_observations o \
     WHERE o.project_id = $1 AND o.id IN (SELECT id FROM found UNION ALL \
