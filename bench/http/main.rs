@@ -5,6 +5,7 @@ mod figures;
 mod load;
 mod mixed;
 mod outside;
+mod profile;
 mod servers;
 
 #[path = "../src/machine.rs"]
@@ -46,6 +47,9 @@ struct Arguments {
     /// Reads and edits sent by wrk, and the time of a start on a prepared schema.
     #[arg(long)]
     limits: bool,
+    /// With `--limits`: a folder for samples of where the server spends its processor time, taken by perf.
+    #[arg(long, requires = "limits")]
+    profile: Option<PathBuf>,
     /// Only measurements whose name contains this.
     #[arg(long)]
     only: Option<String>,
@@ -124,6 +128,9 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     println!("{}", ratios(&kinds, &results, arguments.limits));
     if arguments.limits {
         println!("{}", bench.starts(&binary)?);
+    }
+    if let Some(folder) = &arguments.profile {
+        profile::record(&bench, folder).await?;
     }
     println!(
         "### Resident memory of the server\n\n| | of its own, MiB | with the pages of the program, MiB |\n|---|---:|---:|"

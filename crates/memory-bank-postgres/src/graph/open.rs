@@ -71,6 +71,10 @@ const REACHED_ENTITIES: &str = reach!(
 /// The replaced facts of the entities `nearest`, each with the first fact that had replaced it at a moment. A text that was written
 /// again with other bounds replaces the former ones when it is recorded. What these replaced is void if the later ones have not
 /// begun, or were recorded before these began. The rule is the one of [`memory_bank_core::graph::Endings`].
+///
+/// `OFFSET 0` makes the database look up a fact by its id: by its entity it would read all facts of a hub for each. What is looked up by
+/// id in a part of this statement is an object of JSON that is made once: a join of such parts, whose size is not known when it
+/// is planned, would compare each row with each.
 macro_rules! replaced_facts {
     ($at:literal) => {
         concat!(
@@ -79,19 +83,27 @@ macro_rules! replaced_facts {
                  t.id, t.at AS former_at, s.content = t.content AS again
                FROM nearest JOIN public.graph_observations s ON s.entity_id = nearest.id
                CROSS JOIN LATERAL unnest(s.supersedes) AS named (id)
-               JOIN public.graph_observations t ON t.project_id = $1 AND t.id = named.id AND t.entity_id = s.entity_id
-               WHERE s.project_id = $1 AND s.supersedes IS NOT NULL AND t.id <> s.id
+               CROSS JOIN LATERAL (
+                 SELECT o.id, o.entity_id, o.at, o.content FROM public.graph_observations o
+                 WHERE o.project_id = $1 AND o.id = named.id OFFSET 0
+               ) AS t
+               WHERE s.project_id = $1 AND s.supersedes IS NOT NULL AND t.entity_id = s.entity_id AND t.id <> s.id
+             ), voided AS (
+               SELECT jsonb_object_agg(id, since) AS since FROM (
+                 SELECT later.id, CASE WHEN bool_or(later.begins > ",
+            $at,
+            ") THEN -9223372036854775808 ELSE min(later.recorded) END AS since
+                 FROM link AS later WHERE later.again AND later.recorded <= ",
+            $at,
+            " GROUP BY later.id
+               ) AS later
              ), replaced AS (
                SELECT DISTINCT ON (link.entity_id, link.id) link.entity_id, link.id, link.former_at, ending.at, link.by
                FROM link CROSS JOIN LATERAL (SELECT CASE WHEN link.again THEN link.recorded ELSE link.begins END AS at) AS ending
                WHERE ending.at <= ",
             $at,
-            " AND (link.again OR NOT EXISTS (
-                 SELECT FROM link AS later WHERE later.again AND later.id = link.by AND later.recorded <= ",
-            $at,
-            " AND (later.begins > ",
-            $at,
-            " OR link.begins >= later.recorded)))
+            " AND (link.again
+                 OR (link.begins >= ((SELECT since FROM voided) ->> link.by)::bigint) IS NOT TRUE)
                ORDER BY link.entity_id, link.id, ending.at, link.seq
              ) "
         )
@@ -104,25 +116,52 @@ macro_rules! replaced {
     };
 }
 /// The reached facts that were known at the moment `$7`, each with its end if it has ended then: its own, or the
-/// beginning of a fact that replaced it. Without `$8` those that have ended are left out.
+/// beginning of a fact that replaced it. Without `$8` those that have ended are left out. Each fact counts at least 256 bytes, so only as
+/// many are read as can be returned; `stock` counts the facts of each entity, and of those before it.
 const REACHED_OBSERVATIONS: &str = replaced!(
     "$7",
-    ", fact AS (
-       SELECT o.id, o.entity_id, o.content, o.source::text AS source, o.\"timestamp\", o.bounds::text AS bounds, o.at, o.seq,
-         nearest.depth, e.seq AS entity_seq,
-         CASE WHEN o.ends_at <= $7 AND (replaced.at IS NULL OR o.ends_at <= replaced.at) THEN o.ends_at ELSE replaced.at END AS ended_at,
-         CASE WHEN o.ends_at <= $7 AND (replaced.at IS NULL OR o.ends_at <= replaced.at) THEN NULL ELSE replaced.by END AS ended_by
-       FROM public.graph_observations o
-       JOIN nearest ON nearest.id = o.entity_id
-       JOIN public.graph_entities e ON e.project_id = $1 AND e.id = o.entity_id
-       LEFT JOIN replaced ON replaced.entity_id = o.entity_id AND replaced.id = o.id
-       WHERE o.project_id = $1 AND ($5 IS NULL OR o.at IS NULL OR o.at <= $7)
-     ) SELECT id, entity_id, content, source, \"timestamp\", bounds, found, ended_at, ended_by FROM (
-       SELECT fact.*, count(*) OVER () AS found, row_number() OVER nearness AS nth,
+    ", former AS (
+       SELECT jsonb_object_agg(id, jsonb_build_array(at, by)) AS facts FROM replaced
+     ), stock AS (
+       SELECT *, sum(facts) OVER () AS found, sum(facts) OVER (ORDER BY depth, seq) - facts AS nearer FROM (
+         SELECT id, min(depth) AS depth, min(seq) AS seq, sum(facts) AS facts FROM (
+           SELECT e.id, nearest.depth, e.seq, stored.facts
+           FROM nearest JOIN public.graph_entities e ON e.project_id = $1 AND e.id = nearest.id
+           CROSS JOIN LATERAL (
+             SELECT count(*) AS facts FROM public.graph_observations o WHERE o.project_id = $1 AND o.entity_id = nearest.id
+               AND o.at <= CASE WHEN $5 IS NULL THEN 9223372036854775807 ELSE $7 END
+           ) AS stored
+         UNION ALL
+           SELECT entity_id, NULL, NULL, -1 FROM (
+             SELECT o.entity_id, o.id FROM nearest JOIN public.graph_observations o ON o.entity_id = nearest.id
+             WHERE NOT $8 AND o.project_id = $1 AND o.ends_at <= $7 AND ($5 IS NULL OR o.at <= $7)
+           UNION
+             SELECT entity_id, id FROM replaced WHERE NOT $8 AND ($5 IS NULL OR former_at <= $7)
+           ) AS ended
+         ) AS entity GROUP BY id
+       ) AS entity
+     ), fact AS (
+       SELECT o.*, stock.depth, stock.seq AS entity_seq, stock.found, (o.replaced ->> 0)::bigint AS replaced_at
+       FROM stock CROSS JOIN LATERAL (
+         SELECT o.id, o.entity_id, o.content, o.source::text AS source, o.\"timestamp\", o.bounds::text AS bounds, o.at, o.seq,
+           o.ends_at, (SELECT facts FROM former) -> o.id AS replaced
+         FROM public.graph_observations o
+         WHERE o.project_id = $1 AND o.entity_id = stock.id
+           AND o.at <= CASE WHEN $5 IS NULL THEN 9223372036854775807 ELSE $7 END
+           AND ($8 OR (o.ends_at <= $7) IS NOT TRUE AND jsonb_exists((SELECT facts FROM former), o.id) IS NOT TRUE)
+         ORDER BY o.at DESC, o.seq DESC LIMIT $6::bigint / 256 + 1 - stock.nearer
+       ) AS o
+       WHERE stock.nearer <= $6::bigint / 256
+     ) SELECT id, entity_id, content, source, \"timestamp\", bounds, found::bigint AS found,
+       CASE WHEN is_over THEN ends_at ELSE replaced_at END AS ended_at,
+       CASE WHEN is_over THEN NULL ELSE replaced ->> 1 END AS ended_by
+     FROM (
+       SELECT fact.*, ends_at <= $7 AND (replaced_at IS NULL OR ends_at <= replaced_at) AS is_over,
+         row_number() OVER nearness AS nth,
          sum(256 + octet_length(content) + coalesce(octet_length(source), 0) + coalesce(octet_length(bounds), 0))
            OVER nearness AS length
-       FROM fact WHERE $8 OR ended_at IS NULL
-       WINDOW nearness AS (ORDER BY depth, entity_seq, at DESC NULLS LAST, seq DESC)
+       FROM fact
+       WINDOW nearness AS (ORDER BY depth, entity_seq, at DESC, seq DESC)
      ) AS o WHERE length <= $6 OR nth = 1 ORDER BY seq"
 );
 /// The number of reached facts that were known and had ended at the moment `$6`.
@@ -136,16 +175,21 @@ const REACHED_ENDED: &str = replaced!(
      ) AS ended"
 );
 const REACHED_RELATIONS: &str = reach!(
-    "SELECT r.id, r.from_entity_id, r.to_entity_id, r.relation_type, r.created_at, r.found, f.name, t.name FROM (
+    ", around AS (
+       SELECT jsonb_object_agg(id, depth) AS depths FROM nearest
+     ), joined AS MATERIALIZED (
+       SELECT r.id, r.seq, least(nearest.depth, ((SELECT depths FROM around) ->> r.to_entity_id)::int) AS depth
+       FROM nearest JOIN public.graph_relations r ON r.from_entity_id = nearest.id
+       WHERE r.project_id = $1 AND ($5 IS NULL OR r.created_at <= $5)
+         AND jsonb_exists((SELECT depths FROM around), r.to_entity_id)
+     ) SELECT r.id, r.from_entity_id, r.to_entity_id, r.relation_type, r.created_at, r.found, f.name, t.name FROM (
        SELECT r.id, r.from_entity_id, r.to_entity_id, r.relation_type, r.created_at, r.seq,
-         count(*) OVER () AS found, row_number() OVER nearness AS nth,
+         (SELECT count(*) FROM joined) AS found, row_number() OVER nearness AS nth,
          sum(256 + octet_length(r.from_entity_id) + octet_length(r.to_entity_id) + octet_length(r.relation_type))
            OVER nearness AS length
-       FROM public.graph_relations r
-       JOIN nearest AS f ON f.id = r.from_entity_id
-       JOIN nearest AS t ON t.id = r.to_entity_id
-       WHERE r.project_id = $1 AND ($5 IS NULL OR r.created_at <= $5)
-       WINDOW nearness AS (ORDER BY least(f.depth, t.depth), r.seq)
+       FROM (SELECT id, depth FROM joined ORDER BY depth, seq LIMIT $6::bigint / 256 + 1) AS nearer
+       JOIN public.graph_relations r ON r.project_id = $1 AND r.id = nearer.id
+       WINDOW nearness AS (ORDER BY nearer.depth, r.seq)
      ) AS r
      JOIN public.graph_entities f ON f.project_id = $1 AND f.id = r.from_entity_id
      JOIN public.graph_entities t ON t.project_id = $1 AND t.id = r.to_entity_id
