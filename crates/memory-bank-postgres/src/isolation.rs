@@ -215,28 +215,34 @@ impl Database {
     /// # Errors
     /// They are not, with the reason; or a query fails.
     pub async fn prove_isolation(&self) -> Result<(), IsolationError> {
-        // A new session of the database reads its catalogs first, so several do it at once, and each asks for as much. The first error
-        // counts.
-        let (some, others) = TENANT_TABLES.split_at(TENANT_TABLES.len() / 2);
-        let tables = Box::pin(async {
-            self.prove_tables().await?;
-            self.prove_role(some).await
-        });
-        let rest = async {
-            self.prove_policies().await?;
-            self.prove_keys().await
-        };
-        let (tables, role, rest) = tokio::join!(tables, self.prove_role(others), rest);
-        tables.and(role).and(rest)
+        let (schema, role) = tokio::join!(self.prove_schema(), self.prove_role());
+        first_error(schema, role)
     }
 
     /// Whether the schema is complete and isolates tenants, over connections beside the pool that change no settings of their sessions.
     /// Where it does not or cannot be read, [`Self::migrations`] and [`Self::prove_isolation`] have the reason.
     pub async fn is_prepared(&self) -> bool {
         let beside = self.beside(&PARAMETERS);
-        let (migrations, proof) = tokio::join!(beside.migrations(), beside.prove_isolation());
+        // A new session of the database reads its catalogs first, which takes longer than what is asked: two at once, and no more.
+        let schema = async {
+            let migrations = beside.migrations().await;
+            (migrations, beside.prove_schema().await)
+        };
+        let ((migrations, schema), role) = tokio::join!(schema, beside.prove_role());
         beside.pool.close_idle();
-        proof.is_ok() && migrations.is_ok_and(|all| all.iter().all(|one| one.applied_at.is_some()))
+        first_error(schema, role).is_ok()
+            && migrations.is_ok_and(|all| all.iter().all(|one| one.applied_at.is_some()))
+    }
+
+    /// Checks the tables, and then policies and functions.
+    async fn prove_schema(&self) -> [Result<(), IsolationError>; 2] {
+        let tables = self.prove_tables().await;
+        let rest = async {
+            self.prove_policies().await?;
+            self.prove_keys().await
+        };
+        let rest = if tables.is_ok() { rest.await } else { Ok(()) };
+        [tables, rest]
     }
 
     /// Checks that every table exists and lets tenants see their own rows only.
@@ -330,22 +336,22 @@ impl Database {
         Ok(())
     }
 
-    /// Checks that statements run as an ordinary role, which sees nothing of these tables without a context.
-    async fn prove_role(&self, tables: &[&str]) -> Result<(), IsolationError> {
+    /// Checks that statements run as an ordinary role, which sees nothing without a context.
+    async fn prove_role(&self) -> Result<(), IsolationError> {
         // Without a caller: a connection of its own, the role only.
         let client = deadpool_postgres::Object::take(self.connection().await?);
         client
             .batch_execute(&self.pool.statements.begin("BEGIN READ ONLY"))
             .await
             .map_err(|error| unavailable(&error))?;
-        let proof = role_holds(&client, tables).await;
+        let proof = role_holds(&client).await;
         // The connection is closed in any case; release the locks of its transaction now.
         client.batch_execute("ROLLBACK").await.map_err(|error| unavailable(&error))?;
         proof
     }
 }
 
-async fn role_holds(client: &tokio_postgres::Client, tables: &[&str]) -> Result<(), IsolationError> {
+async fn role_holds(client: &tokio_postgres::Client) -> Result<(), IsolationError> {
     if let Err(error) = client.batch_execute("SET LOCAL ROLE app_user").await {
         return Err(refused(format!(
             "the login role cannot become app_user ({}); make it a member: GRANT app_server TO <login role>",
@@ -362,7 +368,7 @@ async fn role_holds(client: &tokio_postgres::Client, tables: &[&str]) -> Result<
             if superuser { "is a superuser" } else { "is exempt from row-level security" }
         )));
     }
-    let any: Vec<String> = tables.iter().map(|name| format!("EXISTS (SELECT FROM {name})")).collect();
+    let any: Vec<String> = TENANT_TABLES.iter().map(|name| format!("EXISTS (SELECT FROM {name})")).collect();
     let any = format!("SELECT {}", any.join(" OR "));
     let seen = only_row(client, &any).await.map_err(|error| unavailable(&error))?.ok_or_else(no_row)?;
     if column::<bool>(&seen, 0)? {
@@ -371,6 +377,14 @@ async fn role_holds(client: &tokio_postgres::Client, tables: &[&str]) -> Result<
         ));
     }
     Ok(())
+}
+
+/// A table that is missing, before what follows from it.
+fn first_error(
+    [tables, rest]: [Result<(), IsolationError>; 2],
+    role: Result<(), IsolationError>,
+) -> Result<(), IsolationError> {
+    tables.and(role).and(rest)
 }
 
 fn unavailable(error: &tokio_postgres::Error) -> StoreError {

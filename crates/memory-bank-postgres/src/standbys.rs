@@ -32,6 +32,9 @@ pub(crate) use standby::{CHECK, Standby};
 /// How long the position of the primary is waited for; then the primary answers the read.
 const POSITION_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// How long a standby is waited for in front of a read, and the primary after it.
+const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// The pauses in which a standby or the primary may catch up with the other: they are milliseconds apart where all is well.
 const PAUSES: [Duration; 5] = [
     Duration::ZERO,
@@ -130,9 +133,12 @@ impl Database {
         if seen.is_some_and(|seen| seen.is_ahead_of(needed)) {
             return Err(Misfit::Unfit("it is ahead of the primary: it follows another one".to_owned()));
         }
-        self.catch_up(standby, needed).await?;
+        let caught_up = tokio::time::timeout(CATCH_UP_TIMEOUT, self.catch_up(standby, needed)).await;
+        caught_up.unwrap_or(Err(Misfit::Behind))?;
         let (shown, rows) = standby.read(needed, read(standby)).await?;
-        self.await_shown(standby, &shown, needed).await?;
+        let is_shown =
+            tokio::time::timeout(CATCH_UP_TIMEOUT, self.await_shown(standby, &shown, needed)).await;
+        is_shown.unwrap_or(Err(Misfit::Ahead))?;
         Ok(rows)
     }
 

@@ -28,6 +28,11 @@ const SETTINGS: [(&str, &str); 7] = [
     ("jit", "off"),
 ];
 
+/// A commit is never acknowledged before it is on disk: where a setting of the role, the database or the server says `off`, it is
+/// `local`. Each session has a value of its own, so that all who write at the same time agree with who asks how far the log is on disk.
+const COMMIT: &str = "SELECT pg_catalog.set_config('synchronous_commit', CASE pg_catalog.current_setting('synchronous_commit') \
+    WHEN 'off' THEN 'local' ELSE pg_catalog.current_setting('synchronous_commit') END, ";
+
 /// Finds its own name among the prepared statements of the session.
 const OWN_NAME: &str = "SELECT name FROM pg_catalog.pg_prepared_statements \
     WHERE statement LIKE '%memory-bank-mcp asks for its own name%'";
@@ -92,7 +97,8 @@ impl Statements {
 
     /// The statements that set up a new session.
     pub(crate) fn session_settings() -> String {
-        SETTINGS.map(|(name, value)| format!("SET {name} = {value}")).join("; ")
+        let settings = SETTINGS.map(|(name, value)| format!("SET {name} = {value}; "));
+        format!("{}{COMMIT}false)", settings.concat())
     }
 
     /// `begin`, which begins a transaction, with the settings that the transaction needs.
@@ -101,7 +107,7 @@ impl Statements {
             return Cow::Borrowed(begin);
         }
         let settings = SETTINGS.map(|(name, value)| format!("; SET LOCAL {name} = {value}"));
-        Cow::Owned([begin, &settings.concat()].concat())
+        Cow::Owned(format!("{begin}{}; {COMMIT}true)", settings.concat()))
     }
 
     /// Prepares a statement, or finds that it is prepared; on a connection without a transaction.

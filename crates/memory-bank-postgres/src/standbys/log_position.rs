@@ -19,14 +19,17 @@ pub(super) const OF_THE_PRIMARY: &str =
 pub(super) const OF_A_STANDBY: &str = "SELECT pg_catalog.pg_last_wal_replay_lsn(), (SELECT m.last_value FROM app.log_mark m) \
     WHERE pg_catalog.pg_is_in_recovery()";
 
-/// The first transaction that a read at a standby did not show, if it is asked after it, and which process answered.
-pub(super) const SHOWN_BY_A_STANDBY: &str = "SELECT \
-    pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::text::bigint, pg_catalog.pg_postmaster_start_time()";
+/// The first transaction that a read at a standby did not show, if it is asked after it; which process answered, and where it is.
+pub(super) const SHOWN_BY_A_STANDBY: &str = "SELECT pg_catalog.pg_last_wal_replay_lsn(), (SELECT m.last_value FROM app.log_mark m), \
+    pg_catalog.pg_postmaster_start_time(), pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::text::bigint \
+    WHERE pg_catalog.pg_is_in_recovery()";
 
-/// Whether a standby shows any of these transactions, and which process answered.
-pub(super) const SHOWS_ANY: &str = "SELECT \
-    coalesce(pg_catalog.bool_or(pg_catalog.pg_xact_status(n::text::xid8) = 'committed'), false), \
-    pg_catalog.pg_postmaster_start_time() FROM pg_catalog.unnest($1::bigint[]) n";
+/// Where a standby is, and which process answers; then whether it shows any of these transactions.
+pub(super) const SHOWS_ANY: &str = "WITH here AS MATERIALIZED (SELECT pg_catalog.pg_last_wal_replay_lsn() AS place) \
+    SELECT here.place, (SELECT m.last_value FROM app.log_mark m), pg_catalog.pg_postmaster_start_time(), \
+    (SELECT coalesce(pg_catalog.bool_or(pg_catalog.pg_xact_status(n::text::xid8) = 'committed'), false) \
+        FROM pg_catalog.unnest($1::bigint[]) n) \
+    FROM here WHERE pg_catalog.pg_is_in_recovery()";
 
 /// What a server says about itself that does not change: asked in each trial.
 pub(super) const IDENTITY: &str = "SELECT s.system_identifier, current_database()::text, session_user::text, clock_timestamp() \
@@ -67,8 +70,15 @@ pub(super) struct OfThePrimary {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Shown {
     next: i64,
-    /// The start of the process that answered. An address may lead to several.
-    pub(super) started: Timestamp,
+    /// The process that answered, and how far it was.
+    by: State,
+}
+
+/// A process, and how far it has replayed. After a crash it may be behind where it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct State {
+    position: LogPosition,
+    started: Timestamp,
 }
 
 /// Who a server is.
@@ -177,12 +187,30 @@ fn parsed_snapshot(text: &str) -> Option<(i64, Vec<i64>)> {
     Some((next.parse().ok()?, numbers.map(|number| number.parse().ok()).collect::<Option<_>>()?))
 }
 
+impl State {
+    /// The state in the first columns of an answer; none from a primary.
+    fn of(rows: &[Row]) -> Result<Option<Self>, StoreError> {
+        let (Some(row), Some(position)) = (rows.first(), LogPosition::of(rows)?) else { return Ok(None) };
+        Ok(Some(Self { position, started: column(row, 2)? }))
+    }
+
+    /// Whether this process shows all that it showed at a former state.
+    fn follows(&self, former: &Self) -> bool {
+        self.started == former.started && self.position.covers(&former.position).is_ok()
+    }
+}
+
 impl Shown {
-    /// What a standby returned.
-    pub(super) fn of(rows: &[Row]) -> Result<Self, StoreError> {
-        let row =
-            rows.first().ok_or_else(|| StoreError::Unavailable("the standby returned no row".to_owned()))?;
-        Ok(Self { next: column(row, 0)?, started: column(row, 1)? })
+    /// What a standby returned; none from a primary.
+    pub(super) fn of(rows: &[Row]) -> Result<Option<Self>, StoreError> {
+        let (Some(row), Some(by)) = (rows.first(), State::of(rows)?) else { return Ok(None) };
+        Ok(Some(Self { next: column(row, 3)?, by }))
+    }
+
+    /// Whether any of the transactions that were asked for is shown; none if the answer is of another process, or of an earlier state.
+    pub(super) fn shows_any(&self, rows: &[Row]) -> Result<Option<bool>, StoreError> {
+        let (Some(row), Some(now)) = (rows.first(), State::of(rows)?) else { return Ok(None) };
+        if now.follows(&self.by) { Ok(Some(column(row, 3)?)) } else { Ok(None) }
     }
 }
 
@@ -240,7 +268,9 @@ mod tests {
             let (next, in_progress) = parsed_snapshot(snapshot).unwrap();
             OfThePrimary { position: LogPosition { place: 1.into(), mark: 3 }, next, in_progress }
         };
-        let shown = |next| Shown { next, started: Timestamp::UNIX_EPOCH };
+        let position = LogPosition { place: 1.into(), mark: 3 };
+        let by = State { position, started: Timestamp::UNIX_EPOCH };
+        let shown = |next| Shown { next, by };
         for (snapshot, next, hidden) in [
             ("10:10:", 10, vec![]),
             ("10:10:", 12, vec![10, 11]),
@@ -254,6 +284,19 @@ mod tests {
         for wrong in ["", "1:2", "1:x:", "1:2:3,x"] {
             assert_eq!(parsed_snapshot(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn only_a_later_state_of_the_same_process_shows_what_it_showed() {
+        let state = |place: u64, mark, second| State {
+            position: LogPosition { place: place.into(), mark },
+            started: Timestamp::UNIX_EPOCH + SignedDuration::from_secs(second),
+        };
+        let former = state(100, 3, 1);
+        assert!(state(100, 3, 1).follows(&former) && state(101, 3, 1).follows(&former));
+        assert!(!state(99, 3, 1).follows(&former), "after a crash");
+        assert!(!state(101, 4, 1).follows(&former), "after a promotion");
+        assert!(!state(101, 3, 2).follows(&former), "another process");
     }
 
     #[test]

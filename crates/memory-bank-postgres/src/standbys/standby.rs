@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use memory_bank_core::error::StoreError;
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -14,7 +13,6 @@ use tokio_postgres::Row;
 use super::log_position::{
     IDENTITY, Identity, LogPosition, Misfit, OF_A_STANDBY, SHOWN_BY_A_STANDBY, SHOWS_ANY, Shown,
 };
-use crate::column::column;
 use crate::connect_error::ConnectError;
 use crate::database::Database;
 use crate::latest::Latest;
@@ -36,6 +34,10 @@ pub(crate) const CHECK: Check = Check {
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// The time until a standby that was left out is tried again: the first, and the longest.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// One that is left out again this soon after it came back is left out for twice as long as before.
+const STEADY: Duration = Duration::from_secs(60);
+/// So many reads in turn that do not end show that a standby hangs.
+const MOST_UNANSWERED: usize = 2;
 /// How often the log has that a standby is left out, at most.
 const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 /// The longest trial.
@@ -82,6 +84,10 @@ pub(crate) struct Standby {
     seen: Mutex<Option<LogPosition>>,
     reads: AtomicU64,
     under_way: AtomicUsize,
+    /// Reads in turn that did not end.
+    unanswered: AtomicUsize,
+    /// When it came back, and after which pause.
+    back: Mutex<Option<(Instant, Duration)>>,
     /// Whether it was found that a connection keeps its session, and leads to this database.
     is_known: AtomicBool,
     reported_at: Mutex<Option<Instant>>,
@@ -105,6 +111,8 @@ impl Standby {
             seen: Mutex::default(),
             reads: AtomicU64::new(0),
             under_way: AtomicUsize::new(0),
+            unanswered: AtomicUsize::new(0),
+            back: Mutex::default(),
             is_known: AtomicBool::new(false),
             reported_at: Mutex::default(),
         }
@@ -163,17 +171,25 @@ impl Standby {
                 StoreError::Unavailable(_) => Misfit::Refused,
                 other => self.misfit_of(other),
             })?,
-            // It has answered the check, so it is slow and not gone.
-            Err(_) => return Err(Misfit::Refused),
+            Err(_) => return Err(self.unanswered_read()),
         };
         self.position_in(&checked.before)?.covers(needed)?;
         let shown = Shown::of(&checked.after).map_err(|error| Misfit::Unfit(error.to_string()))?;
-        Ok((shown, value))
+        Ok((shown.ok_or_else(promoted)?, value))
     }
 
     /// Counts a read that it answered.
     pub(super) fn count(&self) {
         self.reads.fetch_add(1, Ordering::Relaxed);
+        self.unanswered.store(0, Ordering::Relaxed);
+    }
+
+    /// It has answered the check. One read may be slow by itself; after several without an answer between them it hangs.
+    fn unanswered_read(&self) -> Misfit {
+        if self.unanswered.fetch_add(1, Ordering::Relaxed) + 1 < MOST_UNANSWERED {
+            return Misfit::Refused;
+        }
+        Misfit::Unfit(format!("reads do not end within {} s", READ_TIMEOUT.as_secs()))
     }
 
     /// Whether it shows any of these transactions now.
@@ -183,12 +199,8 @@ impl Standby {
         let asked = read_on_a_shared_connection(&self.pool, &self.read_pool, None, query);
         let asked = tokio::time::timeout(OPENING, asked).await.map_err(|_| self.silent())?;
         let (_, rows) = asked.map_err(|error| self.misfit_of(error.into()))?;
-        let wrong = |error: StoreError| Misfit::Unfit(error.to_string());
-        let row = rows.first().ok_or(Misfit::Refused)?;
-        let (shows, started): (bool, Timestamp) =
-            (column(row, 0).map_err(wrong)?, column(row, 1).map_err(wrong)?);
-        // Another process may not show what that one does.
-        if started == shown.started { Ok(shows) } else { Err(Misfit::Refused) }
+        let shows = shown.shows_any(&rows).map_err(|error| Misfit::Unfit(error.to_string()))?;
+        shows.ok_or(Misfit::Refused)
     }
 
     /// Whether it has replayed up to this position, as far as was seen.
@@ -215,9 +227,7 @@ impl Standby {
 
     fn position_in(&self, rows: &[Row]) -> Result<LogPosition, Misfit> {
         let position = LogPosition::of(rows).map_err(|error| Misfit::Unfit(error.to_string()))?;
-        let Some(position) = position else {
-            return Err(Misfit::Unfit("it is a primary, and no standby".to_owned()));
-        };
+        let position = position.ok_or_else(promoted)?;
         *self.seen.lock() = Some(position);
         Ok(position)
     }
@@ -256,7 +266,14 @@ impl Standby {
             }
             // What lasts for a moment is not worth a line.
             let is_reported = !is_momentary && self.report(misfit);
-            *left_out = Some(LeftOut::since_now(RETRY.0, is_reported));
+            let pause = match *self.back.lock() {
+                // Replay may be late again and again under load.
+                Some((at, pause)) if at.elapsed() < STEADY && *misfit != Misfit::Behind => {
+                    (pause * 2).clamp(RETRY.0, RETRY.1)
+                }
+                _ => RETRY.0,
+            };
+            *left_out = Some(LeftOut::since_now(pause, is_reported));
         }
     }
 
@@ -271,6 +288,7 @@ impl Standby {
                 if before.is_some_and(|state| state.is_reported) || self.reads.load(Ordering::Relaxed) == 0 {
                     tracing::info!(standby = self.name, "a standby answers reads");
                 }
+                *self.back.lock() = before.map(|state| (Instant::now(), state.pause));
                 None
             }
             Err(misfit) => {
@@ -330,6 +348,10 @@ impl Standby {
         let needed = primary.map_err(|error| unknown_primary(&error))?.position;
         database.catch_up(self, &needed).await
     }
+}
+
+fn promoted() -> Misfit {
+    Misfit::Unfit("it is a primary, and no standby".to_owned())
 }
 
 fn unknown_primary(error: &StoreError) -> Misfit {

@@ -366,3 +366,22 @@ async fn a_log_that_ends_within_a_record_keeps_no_standby_from_reads() {
     }
     panic!("the standby answered {answered} of the {ended_within} reads at a log that ended within a record");
 }
+
+/// A setting counts for new sessions only: the sessions of servers would differ, and one that asks for the position of the log would not
+/// know that another one acknowledges a commit before it is on disk.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_may_acknowledge_early_does_not() {
+    let group = Group::of(1).await;
+    let (_, caller) = group.tenant("atlas").await;
+    let former = group.database(group.urls());
+    write(&bank(&former), &caller, "same.md", "text").await.unwrap();
+    until_serving(&former, &caller, &[true]).await;
+    group.primary.query(&format!("ALTER ROLE {SERVER} SET synchronous_commit = off"));
+    let restarted = group.database(Vec::new());
+    for round in 0..60 {
+        let text = format!("round {round}");
+        write(&bank(&restarted), &caller, "same.md", &text).await.unwrap();
+        assert_eq!(read(&bank(&former), &caller).await.unwrap(), Some(text));
+    }
+    assert!(reads(&former) > 20, "{:?}", former.standby_use());
+}
