@@ -227,7 +227,6 @@ async fn on_standbys(
     println!(
         "| reads are answered by | a second | primary | both standbys | server |\n|---|---:|---:|---:|---:|"
     );
-    let mut busiest = Vec::new();
     for (name, variables) in [("the primary", without.as_slice()), ("it and two standbys", &with)] {
         let served = Served::start(binary, variables)?;
         let key = keys.first().context("there is no client")?;
@@ -236,14 +235,7 @@ async fn on_standbys(
             "| {name} | {:.0} | {:.0} µs | {:.0} µs | {:.0} µs |",
             cost.rate, cost.primary, cost.standbys, cost.server
         );
-        busiest.push(cost.primary.max(cost.standbys / STANDBYS as f64));
     }
-    println!(
-        "\nThe busiest of them spends {:.0} µs on a read in place of {:.0}: on machines of their own {:.2} times the reads.",
-        busiest[1],
-        busiest[0],
-        busiest[0] / busiest[1]
-    );
     let served = (0..SERVERS).map(|_| Served::start(binary, &with)).collect::<anyhow::Result<Vec<_>>>()?;
     let mut load = Load::start(&served, keys);
     println!(

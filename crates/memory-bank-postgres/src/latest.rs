@@ -1,19 +1,38 @@
 //! One question for all who ask at the same time, whose answer is no older than anybody's question. It must not know the question.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 /// The latest answer, and up to which question it counts.
 #[derive(Debug)]
 pub(crate) struct Latest<T> {
     asked: AtomicU64,
-    answered: Mutex<(u64, Option<T>)>,
+    answered: Mutex<Answered<T>>,
+    spacing: Duration,
+}
+
+#[derive(Debug)]
+struct Answered<T> {
+    through: u64,
+    answer: Option<T>,
+    /// When the latest question was sent.
+    sent: Option<Instant>,
 }
 
 impl<T> Default for Latest<T> {
     fn default() -> Self {
-        Self { asked: AtomicU64::new(0), answered: Mutex::new((0, None)) }
+        Self::spaced(Duration::ZERO)
+    }
+}
+
+impl<T> Latest<T> {
+    /// Sends no question within this time after another one, so that more who ask share each.
+    pub(crate) fn spaced(spacing: Duration) -> Self {
+        let answered = Answered { through: 0, answer: None, sent: None };
+        Self { asked: AtomicU64::new(0), answered: Mutex::new(answered), spacing }
     }
 }
 
@@ -25,15 +44,22 @@ impl<T: Clone> Latest<T> {
     pub(crate) async fn ask<E>(&self, question: impl Future<Output = Result<T, E>>) -> Result<T, E> {
         let ticket = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
         let mut answered = self.answered.lock().await;
-        if let (through, Some(answer)) = &*answered
-            && *through >= ticket
+        if let Some(answer) = &answered.answer
+            && answered.through >= ticket
         {
             return Ok(answer.clone());
         }
+        if let Some(sent) = answered.sent
+            && sent.elapsed() < self.spacing
+        {
+            tokio::time::sleep_until(sent + self.spacing).await;
+        }
         // All who have asked until now get this answer.
         let through = self.asked.load(Ordering::SeqCst);
+        answered.sent = Some(Instant::now());
         let answer = question.await?;
-        *answered = (through, Some(answer.clone()));
+        answered.through = through;
+        answered.answer = Some(answer.clone());
         Ok(answer)
     }
 }
@@ -70,6 +96,18 @@ mod tests {
             3,
             "a former answer never counts for a new question"
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn questions_are_sent_one_after_the_other_and_not_too_often() {
+        let latest = Latest::<u64>::spaced(Duration::from_millis(5));
+        let (sent, began) = (AtomicU64::new(0), Instant::now());
+        let question = || async { Ok::<_, ()>(sent.fetch_add(1, Ordering::SeqCst) + 1) };
+        assert_eq!(latest.ask(question()).await, Ok(1));
+        assert_eq!(began.elapsed(), Duration::ZERO, "the first one is sent at once");
+        let all = futures::future::join_all((0..10).map(|_| latest.ask(question()))).await;
+        assert_eq!(all, [Ok(2); 10], "all who asked meanwhile share the next");
+        assert_eq!(began.elapsed(), Duration::from_millis(5));
     }
 
     #[tokio::test]

@@ -32,6 +32,9 @@ pub(crate) use standby::{CHECK, Standby};
 /// How long the position of the primary is waited for; then the primary answers the read.
 const POSITION_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// The time between two questions for the position of the primary. Each costs it about a third of a read.
+const POSITION_SPACING: Duration = Duration::from_millis(1);
+
 /// How long a standby is waited for in front of a read, and the primary after it.
 const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -45,7 +48,7 @@ const PAUSES: [Duration; 5] = [
 ];
 
 /// All standbys of a database.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Standbys {
     standbys: Vec<Arc<Standby>>,
     next: AtomicUsize,
@@ -57,7 +60,13 @@ pub(crate) struct Standbys {
 
 impl Standbys {
     pub(crate) fn new(standbys: Vec<Standby>) -> Self {
-        Self { standbys: standbys.into_iter().map(Arc::new).collect(), ..Self::default() }
+        Self {
+            standbys: standbys.into_iter().map(Arc::new).collect(),
+            next: AtomicUsize::new(0),
+            at_the_primary: AtomicUsize::new(0),
+            position: Latest::spaced(POSITION_SPACING),
+            completed: Latest::default(),
+        }
     }
 
     /// Whether there are any.
