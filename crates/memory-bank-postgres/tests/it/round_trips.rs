@@ -200,5 +200,5 @@ async fn a_repeated_fact_takes_no_more_round_trips_and_uses_an_index() {
         caller.user.0,
         caller.key.map(|key| key.0.to_string()).unwrap_or_default(),
     ));
-    assert!(plan.contains("graph_observations_fact_idx"), "{plan}");
+    assert!(plan.contains("graph_observations_hash_idx"), "{plan}");
 }
