@@ -12,7 +12,7 @@ use crate::figures::Kind;
 /// How long samples are taken, in seconds, and for how long the load lasts around it.
 const SECONDS: u64 = 8;
 const LOAD: Duration = Duration::from_secs(SECONDS + 4);
-/// What is sampled, and the name of its file.
+/// The calls that are sampled, each with the name of its file.
 const PROFILED: [(Kind, &str); 3] =
     [(Kind::Stateless, "read"), (Kind::SessionEvents, "session-read"), (Kind::Edit, "edit")];
 

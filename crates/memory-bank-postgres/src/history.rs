@@ -48,8 +48,8 @@ const CHAIN_TRIES: usize = 3;
 /// The document as it is now.
 const NOW: &str =
     "SELECT path, content, version, updated_at FROM public.documents WHERE project_id = $1 AND id = $2";
-/// All documents, and who made the last version of the newest ones: the database looks up few, in one call. `OFFSET 0` keeps the
-/// texts out of what is sorted.
+/// All documents, and who made the last version of the newest ones: the database looks up few, in one call. `OFFSET 0` computes
+/// the sizes first, so that the sort carries no texts.
 const LIST_WITH_AUTHORS: &str = "WITH listed AS (SELECT d.*, row_number() OVER (ORDER BY updated_at DESC, path) AS place FROM (\
       SELECT id, path, octet_length(content)::bigint AS bytes, updated_at, version FROM public.documents \
       WHERE project_id = $1 OFFSET 0) AS d), \

@@ -223,7 +223,7 @@ impl Database {
     /// Where it does not or cannot be read, [`Self::migrations`] and [`Self::prove_isolation`] have the reason.
     pub async fn is_prepared(&self) -> bool {
         let beside = self.beside(&PARAMETERS);
-        // A new session of the database reads its catalogs first, which takes longer than what is asked: two at once, and no more.
+        // A new session of the database reads its catalogs first, which takes longer than these queries: so two sessions, and no more.
         let schema = async {
             let migrations = beside.migrations().await;
             (migrations, beside.prove_schema().await)

@@ -72,9 +72,9 @@ const REACHED_ENTITIES: &str = reach!(
 /// again with other bounds replaces the former ones when it is recorded. What these replaced is void if the later ones have not
 /// begun, or were recorded before these began. The rule is the one of [`memory_bank_core::graph::Endings`].
 ///
-/// `OFFSET 0` makes the database look up a fact by its id: by its entity it would read all facts of a hub for each. What is looked up by
-/// id in a part of this statement is an object of JSON that is made once: a join of such parts, whose size is not known when it
-/// is planned, would compare each row with each.
+/// `OFFSET 0` makes the database look up a fact by its id. Without it the plan uses the index of the entity, and reads all facts of a hub
+/// for each fact that replaces one. `voided`, `former` and `around` are JSON objects that are made once: the planner does not know how
+/// many rows such a part has, and would join two of them by comparing each row with each.
 macro_rules! replaced_facts {
     ($at:literal) => {
         concat!(
