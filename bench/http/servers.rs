@@ -38,12 +38,26 @@ impl Postgres {
         let mut initdb = postgres.command("initdb");
         initdb.args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "-D"]).arg(&postgres.data);
         output(&mut initdb)?;
-        let options = format!("-p {} -k {} -c listen_addresses=127.0.0.1", postgres.port, home.display());
-        let mut start = postgres.command("pg_ctl");
-        start.args(["start", "-w", "-D"]).arg(&postgres.data).arg("-l").arg(home.join("postgres.log"));
-        let status = start.args(["-o", &options]).stdout(Stdio::null()).stderr(Stdio::null()).status()?;
-        ensure!(status.success(), "{}", fs::read_to_string(home.join("postgres.log")).unwrap_or_default());
+        postgres.control("start", home)?;
         Ok(postgres)
+    }
+
+    /// Ends all its processes at once, as a crash does, and starts it again. `home` is the folder that it was started in.
+    #[allow(dead_code, reason = "shared with programs that do not call it")]
+    pub fn crash(&self, home: &Path) -> anyhow::Result<()> {
+        self.control("restart", home)
+    }
+
+    fn control(&self, what: &str, home: &Path) -> anyhow::Result<()> {
+        let options = format!("-p {} -k {} -c listen_addresses=127.0.0.1", self.port, home.display());
+        let mut control = self.command("pg_ctl");
+        control.args([what, "-w", "-D"]).arg(&self.data).arg("-l").arg(home.join("postgres.log"));
+        if what == "restart" {
+            control.args(["-m", "immediate"]);
+        }
+        let status = control.args(["-o", &options]).stdout(Stdio::null()).stderr(Stdio::null()).status()?;
+        ensure!(status.success(), "{}", fs::read_to_string(home.join("postgres.log")).unwrap_or_default());
+        Ok(())
     }
 
     /// The connection string of a role.

@@ -48,6 +48,8 @@ pub struct Counts {
     last_change: Option<Instant>,
     /// The longest time that a call took, with all times that it was sent.
     pub slowest: Duration,
+    /// The longest time that a single try took which did not get the expected reply.
+    pub slowest_refusal: Duration,
     /// How long the calls took since the times were taken last.
     pub times: Vec<Duration>,
 }
@@ -110,9 +112,10 @@ impl Shared {
         });
     }
 
-    fn sent_again(&self, why: &str) {
+    fn sent_again(&self, why: &str, took: Duration) {
         self.counted(|counts| {
             counts.resent += 1;
+            counts.slowest_refusal = counts.slowest_refusal.max(took);
             // Ids and addresses make no kinds of their own.
             let kind: String =
                 why.chars().filter(|letter| !letter.is_ascii_digit()).take(MOST_REASON).collect();
@@ -337,13 +340,14 @@ impl Client {
         let Ok(mut connection) = Connection::open(address).await else { return };
         let wrong = format!("mbmcp_live_{}", "0".repeat(32));
         let sent = stateless_call(address, &wrong, "read_memory_bank_file", &json!({"filename": "notes.md"}));
+        let tried = Instant::now();
         match connection.ask(&sent).await {
             Err(error) if format!("{error:#}").starts_with("HTTP/1.1 401") => {
                 self.shared.counted(|counts| counts.calls += 1);
             }
             Ok(_) => self.shared.failed("a wrong key", &anyhow::anyhow!("was admitted")),
             // The server is gone.
-            Err(error) => self.shared.sent_again(&format!("{error:#}")),
+            Err(error) => self.shared.sent_again(&format!("{error:#}"), tried.elapsed()),
         }
     }
 
@@ -383,6 +387,7 @@ impl Client {
     ) -> Option<String> {
         let began = Instant::now();
         loop {
+            let tried = Instant::now();
             match self.send_once(&sent).await {
                 Ok(reply) if reply.contains(expects) => {
                     let took = began.elapsed();
@@ -401,7 +406,7 @@ impl Client {
                         self.shared.failed(what, &anyhow::anyhow!("{reply}"));
                         return None;
                     }
-                    self.shared.sent_again(&reply);
+                    self.shared.sent_again(&reply, tried.elapsed());
                 }
                 Err(error) => {
                     self.connection = None;
@@ -417,7 +422,7 @@ impl Client {
                         return None;
                     }
                     let kind = text.split("\r\n\r\n").nth(1).unwrap_or(&text);
-                    self.shared.sent_again(kind);
+                    self.shared.sent_again(kind, tried.elapsed());
                 }
             }
             tokio::time::sleep(PAUSE).await;

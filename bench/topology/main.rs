@@ -1,36 +1,41 @@
-//! Brings up a topology of several databases or several Redis, loads two servers on it, breaks it, and counts
+//! Brings up a topology of several databases, several Redis or a pooler, loads two servers on it, breaks it, and counts
 //! acknowledged, lost and late writes. Everything runs only for the measurement.
 
 #[path = "../soak/clients.rs"]
 #[allow(dead_code, reason = "shared with another program, which calls the rest")]
 mod clients;
+mod clients_at_work;
 #[path = "../http/load.rs"]
 #[allow(dead_code, reason = "shared with another program, which calls the rest")]
 mod load;
 #[path = "../src/machine.rs"]
 mod machine;
 mod patroni;
+mod pooler;
 mod processes;
 mod redis;
 #[path = "../http/servers.rs"]
 #[allow(dead_code, reason = "shared with another program, which calls the rest")]
 mod servers;
 mod standbys;
+mod watch;
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use clap::{Parser, Subcommand};
 use serde_json::{Value, json};
-use tokio::task::JoinSet;
 
-use crate::clients::{Client, Mix, Shared};
+use crate::clients_at_work::{HEAD, Load};
 use crate::load::Script;
 use crate::patroni::Patroni;
+use crate::pooler::PgBouncer;
+use crate::processes::free_ports;
 use crate::redis::Group;
 use crate::servers::{Postgres, Redis, Served, operate};
 use crate::standbys::{STANDBYS, Standbys};
+use crate::watch::Metrics;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -54,9 +59,11 @@ struct Arguments {
     place: Option<PathBuf>,
 }
 
-#[derive(Subcommand)]
+#[derive(Subcommand, Clone)]
 enum Topology {
-    /// PostgreSQL under Patroni and etcd, three nodes: switch-overs and kills of the primary.
+    /// All of the following, one after the other.
+    All,
+    /// PostgreSQL under Patroni and etcd, three nodes, whose standbys answer reads: switch-overs and kills of the primary.
     Patroni {
         /// A commit does not wait for a replica.
         #[arg(long)]
@@ -71,6 +78,8 @@ enum Topology {
         #[arg(long, default_value_t = 5)]
         seconds: u64,
     },
+    /// A PgBouncer in transaction mode in front of a PostgreSQL: kills and hangs of it, and crashes of the database.
+    Pooler,
     /// A Redis with two replicas and three Sentinels: kills of the primary.
     Sentinel,
     /// A Redis Cluster of three primaries with a replica each: kills of a primary.
@@ -81,15 +90,6 @@ enum Topology {
 const ROLE: &str = "bench_server";
 /// Servers on the topology.
 const SERVERS: usize = 2;
-/// How long a call is sent again: longer than any fail-over takes.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// Between two steps of a client.
-const PAUSE: Duration = Duration::from_millis(40);
-/// Of load before and after each fault.
-const CALM: Duration = Duration::from_secs(4);
-/// The longest run.
-const LONGEST: Duration = Duration::from_secs(1800);
-
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     tokio::runtime::Builder::new_multi_thread()
@@ -100,38 +100,60 @@ fn main() -> anyhow::Result<()> {
 }
 
 async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
+    println!("{}", machine::described());
+    let standbys = |connections, seconds| Topology::Standbys { connections, seconds };
+    let all = [
+        Topology::Patroni { asynchronous: false },
+        Topology::Patroni { asynchronous: true },
+        standbys(16, 5),
+        Topology::Pooler,
+        Topology::Sentinel,
+        Topology::Cluster,
+    ];
+    let chosen = std::slice::from_ref(&arguments.topology);
+    for topology in if matches!(arguments.topology, Topology::All) { &all } else { chosen } {
+        break_one(arguments, topology).await?;
+    }
+    Ok(())
+}
+
+async fn break_one(arguments: &Arguments, topology: &Topology) -> anyhow::Result<()> {
     let binary = match &arguments.server {
         Some(server) => server.clone(),
         None => std::env::current_exe()?.with_file_name("memory-bank-mcp"),
     };
     let place = arguments.place.clone().unwrap_or_else(std::env::temp_dir);
     let home = tempfile::Builder::new().prefix("memory-bank-bench").tempdir_in(place)?;
-    println!("{}", machine::described());
-    match arguments.topology {
-        Topology::Patroni { asynchronous } => {
-            on_patroni(arguments, &binary, home.path(), !asynchronous).await
-        }
+    let home = home.path();
+    match *topology {
+        Topology::All => anyhow::bail!("only the names of single topologies are expected here"),
+        Topology::Patroni { asynchronous } => on_patroni(arguments, &binary, home, !asynchronous).await,
         Topology::Standbys { connections, seconds } => {
-            let length = Duration::from_secs(seconds);
-            on_standbys(arguments, &binary, home.path(), connections, length).await
+            on_standbys(arguments, &binary, home, connections, Duration::from_secs(seconds)).await
         }
+        Topology::Pooler => on_pooler(arguments, &binary, home).await,
         Topology::Sentinel => {
-            let group = Group::sentinels(home.path())?;
-            on_redis(arguments, &binary, home.path(), group, "A Redis with two replicas and three Sentinels")
-                .await
+            let group = Group::sentinels(home)?;
+            on_redis(arguments, &binary, home, group, "A Redis with two replicas and three Sentinels").await
         }
         Topology::Cluster => {
-            let group = Group::cluster(home.path())?;
-            on_redis(
-                arguments,
-                &binary,
-                home.path(),
-                group,
-                "A Redis Cluster, three primaries with a replica each",
-            )
-            .await
+            let group = Group::cluster(home)?;
+            on_redis(arguments, &binary, home, group, "A Redis Cluster, three primaries with a replica each")
+                .await
         }
     }
+}
+
+/// Starts the servers, with metrics.
+fn serve(binary: &Path, variables: &[(&str, &str)]) -> anyhow::Result<(Vec<Served>, Metrics)> {
+    let (mut served, mut metrics) = (Vec::new(), Vec::new());
+    for port in free_ports::<SERVERS>()? {
+        let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
+        let own = address.to_string();
+        served.push(Served::start(binary, &[variables, &[("METRICS_ADDR", own.as_str())]].concat())?);
+        metrics.push(address);
+    }
+    Ok((served, Metrics(metrics)))
 }
 
 async fn on_redis(
@@ -147,18 +169,23 @@ async fn on_redis(
     let (url, redis) = (postgres.url(ROLE), group.url());
     let variables =
         [("DATABASE_URL", url.as_str()), ("REDIS_URL", &redis), ("RATE_LIMIT_IP_PER_MINUTE", "0")];
-    let served =
-        (0..SERVERS).map(|_| Served::start(binary, &variables)).collect::<anyhow::Result<Vec<_>>>()?;
+    let (served, metrics) = serve(binary, &variables)?;
     let mut load = Load::start(&served, keys);
-    println!("### {title}, {SERVERS} servers, {} clients\n\n{HEAD}", arguments.clients);
+    println!("\n### {title}, {SERVERS} servers, {} clients\n\n{HEAD}", arguments.clients);
     load.calm("no fault").await;
+    let mut notes = Vec::new();
     for _ in 0..arguments.faults {
         let primary = group.primary()?;
-        load.during("kill -9 of a primary", || group.kill(primary), || Ok(())).await?;
+        let kill = || {
+            group.kill(primary)?;
+            notes.extend(group.followed(&metrics)?);
+            Ok(())
+        };
+        load.during("kill -9 of a primary", kill, || Ok(())).await?;
         group.run(primary)?;
         load.during("its return", || Ok(()), || group.wait_until_whole()).await?;
     }
-    load.end(true).await
+    load.end(true, &notes).await
 }
 
 async fn on_patroni(
@@ -172,36 +199,93 @@ async fn on_patroni(
     let keys = prepare(binary, &cluster.url("postgres"), arguments.clients)?;
     let role = format!("CREATE ROLE {ROLE} LOGIN; GRANT app_server TO {ROLE}");
     cluster.psql(&role)?;
-    let url = cluster.url(ROLE);
-    let variables =
-        [("DATABASE_URL", url.as_str()), ("REDIS_URL", &redis.url()), ("RATE_LIMIT_IP_PER_MINUTE", "0")];
-    let served =
-        (0..SERVERS).map(|_| Served::start(binary, &variables)).collect::<anyhow::Result<Vec<_>>>()?;
+    let (url, redis_url, nodes) = (cluster.url(ROLE), redis.url(), cluster.urls_of_nodes(ROLE));
+    let variables = [
+        ("DATABASE_URL", url.as_str()),
+        ("DATABASE_REPLICA_URLS", &nodes),
+        ("REDIS_URL", &redis_url),
+        ("RATE_LIMIT_IP_PER_MINUTE", "0"),
+    ];
+    let (served, metrics) = serve(binary, &variables)?;
     let mut load = Load::start(&served, keys);
     let kind = if is_synchronous { "synchronous" } else { "asynchronous" };
     println!(
-        "### Patroni with etcd, three PostgreSQL, {kind} replication, {SERVERS} servers, {} clients\n\n{HEAD}",
+        "\n### Patroni with etcd, three PostgreSQL, {kind} replication, {SERVERS} servers, {} clients\n\n{HEAD}",
         arguments.clients
     );
+    let mut notes = Vec::new();
+    let serving = |least: usize| metrics.watch("memory_bank_db_standby_up{", least as f64);
+    let mut note = |fault: &str, watch: watch::Watch| -> anyhow::Result<()> {
+        let after = match watch.end()? {
+            Some(time) => format!("after {:.1} s", time.as_secs_f64()),
+            None => "all the time".to_owned(),
+        };
+        notes.push(format!("{fault}: all standbys that lived answered reads at both servers {after}"));
+        Ok(())
+    };
     load.calm("no fault").await;
     for _ in 0..arguments.faults {
+        let watch = serving(2);
         load.during("switch-over", || cluster.switch_over(), || cluster.wait_until_whole()).await?;
+        note("switch-over", watch)?;
     }
     for _ in 0..arguments.faults {
         let primary = cluster.primary()?;
-        if is_synchronous {
+        let watch = if is_synchronous {
+            let watch = serving(1);
             load.during("kill -9 of the primary and its Patroni", || cluster.kill(primary), || Ok(()))
                 .await?;
+            watch
         } else {
             // As behind a slow link: what the replicas have not received yet dies with the primary.
             cluster.hold_back(primary)?;
             load.calm("it sends nothing to its replicas for four seconds").await;
+            let watch = serving(1);
             load.during("kill -9 of it and its Patroni then", || cluster.kill(primary), || Ok(())).await?;
-        }
+            watch
+        };
+        note("kill", watch)?;
+        let watch = serving(2);
         cluster.run(primary)?;
         load.during("its return", || Ok(()), || cluster.wait_until_whole()).await?;
+        note("its return", watch)?;
     }
-    load.end(is_synchronous).await
+    let reads = metrics.of_each("memory_bank_db_standby_reads_total{")?.iter().sum::<f64>();
+    notes.push(format!("standbys answered {reads} reads in all"));
+    load.end(is_synchronous, &notes).await
+}
+
+async fn on_pooler(arguments: &Arguments, binary: &Path, home: &Path) -> anyhow::Result<()> {
+    let (postgres, redis) = (Postgres::start(home)?, Redis::start(home)?);
+    let keys = prepare(binary, &postgres.url("postgres"), arguments.clients)?;
+    postgres.psql(&format!("CREATE ROLE {ROLE} LOGIN; GRANT app_server TO {ROLE}"))?;
+    let mut pooler = PgBouncer::start(home, &postgres, ROLE)?;
+    let (url, redis_url) = (pooler.url(ROLE), redis.url());
+    let variables = [
+        ("DATABASE_URL", url.as_str()),
+        ("DB_POOLER", "transaction"),
+        ("REDIS_URL", &redis_url),
+        ("RATE_LIMIT_IP_PER_MINUTE", "0"),
+    ];
+    let (served, _metrics) = serve(binary, &variables)?;
+    let mut load = Load::start(&served, keys);
+    let carried = if pooler::carries_prepared_statements()? { "carried" } else { "not carried" };
+    println!(
+        "\n### {} in transaction mode, prepared statements {carried}, {} sessions, {SERVERS} servers, {} clients\n\n{HEAD}",
+        pooler::version()?,
+        pooler::SESSIONS,
+        arguments.clients
+    );
+    load.calm("no fault").await;
+    for _ in 0..arguments.faults {
+        load.during("kill -9 of PgBouncer", || pooler.kill().and_then(|()| pooler.run()), || Ok(())).await?;
+        load.during("PgBouncer hangs for two seconds", || pooler.hang(), || Ok(())).await?;
+        load.during("a crash of the database", || postgres.crash(home), || Ok(())).await?;
+    }
+    let sessions =
+        postgres.psql(&format!("SELECT count(*) FROM pg_stat_activity WHERE usename = '{ROLE}'"))?;
+    let notes = [format!("the database had {} sessions of the servers at the end", sessions.trim())];
+    load.end(true, &notes).await
 }
 
 async fn on_standbys(
@@ -223,7 +307,7 @@ async fn on_standbys(
         ("RATE_LIMIT_IP_WITH_KEY_PER_MINUTE", "0"),
     ];
     let with = [without.as_slice(), &[("DATABASE_REPLICA_URLS", &standby_urls)]].concat();
-    println!("### The cost of reads, {connections} connections\n");
+    println!("\n### The cost of reads, {connections} connections\n");
     println!(
         "| reads are answered by | a second | primary | both standbys | server |\n|---|---:|---:|---:|---:|"
     );
@@ -236,7 +320,7 @@ async fn on_standbys(
             cost.rate, cost.primary, cost.standbys, cost.server
         );
     }
-    let served = (0..SERVERS).map(|_| Served::start(binary, &with)).collect::<anyhow::Result<Vec<_>>>()?;
+    let (served, _metrics) = serve(binary, &with)?;
     let mut load = Load::start(&served, keys);
     println!(
         "\n### PostgreSQL with two standbys that answer reads, {SERVERS} servers, {} clients\n\n{HEAD}",
@@ -254,7 +338,7 @@ async fn on_standbys(
         load.during("it catches up", || standbys.pause_replay(node, false), || Ok(())).await?;
         tokio::task::block_in_place(|| standbys.catch_up(&postgres))?;
     }
-    load.end(true).await
+    load.end(true, &[]).await
 }
 
 /// Reads a second, and the processor time of each in microseconds.
@@ -313,96 +397,4 @@ fn prepare(binary: &Path, owner: &str, clients: usize) -> anyhow::Result<Vec<Str
             Ok(key.pointer("/key").and_then(Value::as_str).context("no key was made")?.to_owned())
         })
         .collect()
-}
-
-const HEAD: &str = "| fault | acknowledged writes | longest time without one | slowest call | calls sent again | acknowledged writes lost |\n\
-    |---|---:|---:|---:|---:|---:|";
-
-/// The clients while they work.
-struct Load {
-    shared: Shared,
-    clients: JoinSet<()>,
-    end: std::sync::Arc<std::sync::atomic::AtomicBool>,
-    reasons: std::collections::BTreeMap<String, u64>,
-}
-
-impl Load {
-    fn start(served: &[Served], keys: Vec<String>) -> Self {
-        let shared = Shared::default();
-        shared.serve_at(served.iter().map(|one| one.address).collect());
-        let mut clients = JoinSet::new();
-        for (number, key) in keys.into_iter().enumerate() {
-            let client = Client::new(key, number, shared.clone(), Mix::OwnDocument, PATIENCE);
-            clients.spawn(client.work(Instant::now() + LONGEST, PAUSE));
-        }
-        Self { end: shared.end(), shared, clients, reasons: std::collections::BTreeMap::new() }
-    }
-
-    async fn calm(&mut self, name: &str) {
-        tokio::time::sleep(CALM).await;
-        self.row(name);
-    }
-
-    /// Breaks something under load, waits until it works again, and prints the row.
-    async fn during(
-        &mut self,
-        name: &str,
-        fault: impl FnOnce() -> anyhow::Result<()>,
-        until: impl FnOnce() -> anyhow::Result<()>,
-    ) -> anyhow::Result<()> {
-        // The load runs on other threads of the runtime.
-        tokio::task::block_in_place(fault)?;
-        tokio::time::sleep(CALM).await;
-        self.wait_for_a_write().await?;
-        tokio::task::block_in_place(until)?;
-        tokio::time::sleep(CALM).await;
-        self.row(name);
-        Ok(())
-    }
-
-    /// Waits until a write is acknowledged after this moment.
-    async fn wait_for_a_write(&self) -> anyhow::Result<()> {
-        let began = Instant::now();
-        let before = self.shared.counted(|counts| counts.changes);
-        while self.shared.counted(|counts| counts.changes) == before {
-            ensure!(began.elapsed() < PATIENCE * 2, "no write is acknowledged any more");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        Ok(())
-    }
-
-    fn row(&mut self, name: &str) {
-        let counts = self.shared.taken();
-        println!(
-            "| {name} | {} | {:.1} s | {:.1} s | {} | {} |",
-            counts.changes,
-            counts.longest_gap.as_secs_f64(),
-            counts.slowest.as_secs_f64(),
-            counts.resent,
-            counts.lost
-        );
-        for failure in &counts.failures {
-            eprintln!("{name}: {failure}");
-        }
-        for (reason, times) in counts.reasons {
-            *self.reasons.entry(reason).or_default() += times;
-        }
-    }
-
-    /// Lets the clients read their documents a last time, and reports.
-    async fn end(mut self, loses_nothing: bool) -> anyhow::Result<()> {
-        self.end.store(true, std::sync::atomic::Ordering::Relaxed);
-        while let Some(done) = self.clients.join_next().await {
-            done?;
-        }
-        self.row("the last read of each client");
-        println!("\nWhy calls were sent again:\n");
-        for (reason, times) in &self.reasons {
-            println!("- {times} times: {reason}");
-        }
-        let (lost, failed) = self.shared.totals();
-        println!("\nAcknowledged writes that were lost: {lost}. Calls that failed for good: {failed}.");
-        ensure!(failed == 0 && (lost == 0 || !loses_nothing), "writes were lost or calls failed");
-        Ok(())
-    }
 }

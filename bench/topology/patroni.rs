@@ -178,6 +178,12 @@ impl Patroni {
         )
     }
 
+    /// The connection strings of all nodes, as a list of standbys.
+    pub fn urls_of_nodes(&self, role: &str) -> String {
+        let url = |port: &u16| format!("postgres://{role}@127.0.0.1:{port}/postgres?sslmode=disable");
+        self.ports.iter().map(url).collect::<Vec<_>>().join(" ")
+    }
+
     /// Runs SQL on the primary, as the superuser.
     pub fn psql(&self, sql: &str) -> anyhow::Result<String> {
         let mut psql = Command::new(self.bin.join("psql"));

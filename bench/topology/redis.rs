@@ -3,12 +3,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
 use crate::processes::{Program, free_ports, listens, until};
 use crate::servers::output;
+use crate::watch::Metrics;
 
 /// How long a group may take to be whole.
 const READY: Duration = Duration::from_secs(60);
@@ -140,6 +141,28 @@ impl Group {
             Some(at) => Ok(at),
             None => bail!("no primary lives"),
         }
+    }
+
+    /// Waits until the Sentinels have made a replica the primary and all servers use it, and describes how long that took. In a
+    /// cluster the other nodes go on, so there is nothing to measure.
+    pub fn followed(&self, metrics: &Metrics) -> anyhow::Result<Option<String>> {
+        const CALLS: &str = "memory_bank_redis_calls_total{result=\"ok\"}";
+        if self.sentinels.is_empty() {
+            return Ok(None);
+        }
+        let killed = Instant::now();
+        until("another primary", READY, || self.primary().is_ok())?;
+        let promoted = Instant::now();
+        let before = metrics.of_each(CALLS)?;
+        until("calls of all servers", READY, || {
+            metrics.of_each(CALLS).is_ok_and(|now| now.iter().zip(&before).all(|(now, before)| now > before))
+        })?;
+        let (took, later) = (promoted - killed, promoted.elapsed());
+        Ok(Some(format!(
+            "a replica was the primary {:.1} s after the kill, and both servers used it {:.1} s later",
+            took.as_secs_f64(),
+            later.as_secs_f64()
+        )))
     }
 
     /// Waits until every server has its part again.

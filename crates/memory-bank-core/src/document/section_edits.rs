@@ -97,7 +97,6 @@ pub(super) fn replace_section(
         first.level == section.heading.level
             && same_title(&first.title, &section.heading.title)
             && lines.get(..first.range.start).is_some_and(|before| before.trim().is_empty())
-            && is_alone(lines.get(first.range.clone()).unwrap_or_default())
     });
     let body = match repeated {
         Some(first) => lines.get(first.range.end..).unwrap_or_default(),
@@ -129,11 +128,6 @@ pub(super) fn replace_section(
         replace_lines(text, &(top + blank..end), lines)
     };
     Ok((checked_visible(&outline, replaced, section.body.clone(), body)?, lost))
-}
-
-/// Whether the lines of a heading have nothing else. A carriage return alone ends a line of Markdown, but not one of ours.
-fn is_alone(lines: &str) -> bool {
-    !lines.trim().replace("\r\n", "\n").contains('\r')
 }
 
 fn begins_with_item(lines: &str) -> bool {

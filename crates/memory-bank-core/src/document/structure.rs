@@ -158,7 +158,7 @@ impl Reader<'_> {
         // cheap.
         let outer = self.open_items.last().filter(|outer| {
             let between = self.text.get(outer.marker_at..range.start);
-            between.is_some_and(|between| !between.contains('\n'))
+            between.is_some_and(|between| !between.contains(['\n', '\r']))
         });
         let start = outer.map_or_else(|| line_start(self.text, range.start), |outer| outer.range.start);
         let shares_line = outer.is_some();

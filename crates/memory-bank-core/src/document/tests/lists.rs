@@ -44,6 +44,22 @@ fn adding_twice_to_the_template_keeps_title_and_list() {
     );
 }
 
+// As in Markdown, a carriage return alone ends a line. Seen by fuzzing: the line before an empty item was deleted with it.
+#[rstest]
+#[case("## Ongoing Tasks\n- [ ] a\r- \n[x] b\n", &add(&["c"]), "- [ ] a\r")]
+#[case("## Ongoing Tasks\nProse.\r- a\n- b\n", &remove(&["a"]), "Prose.\r")]
+#[case("## Ongoing Tasks\n- a\rProse.\n- b\n", &remove(&["a"]), "Prose.\n")]
+#[case("## Ongoing Tasks\nProse.\r- [Task 1]\rMore.\r\r- b\r", &replace(&["c"]), "Prose.\r")]
+#[case("## Ongoing Tasks\nProse.\r- a\r- b\rMore.\n", &replace(&["c"]), "More.\n")]
+fn lines_that_a_carriage_return_parts_survive(
+    #[case] before: &str,
+    #[case] request: &UpdateTasks,
+    #[case] kept: &str,
+) {
+    let (new, _) = after(before, request);
+    assert!(new.contains(kept), "{new:?}");
+}
+
 #[rstest]
 #[case(
     "## Ongoing Tasks\n\nProse.\n\n* a\n  more\n* b\n\nEnd.\n",
