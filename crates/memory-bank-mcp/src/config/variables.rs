@@ -175,7 +175,7 @@ variables! {
         "`transaction`: the connections lead through a pooler that gives each transaction any session of the database, such as PgBouncer in transaction mode; without this such a pooler is refused.";
     Secret REPLICA_URLS "DATABASE_REPLICA_URLS" = Nothing,
         "connection strings, postgresql://user:password@host:port/database, separated by blanks, at most 16",
-        "Streaming replicas of the database, which answer reads. A read shows all that was acknowledged before it; a replica that is behind or gone is left out.";
+        "Streaming replicas of the database, which answer reads in turn with the primary. A read shows all that was acknowledged before it; a replica that is behind or gone is left out.";
     Plain ROOT_CERTIFICATE "DB_SSL_ROOT_CERT" = Nothing, "the path of a PEM file with certificates",
         "Authorities to trust, beside the system's, for the database's certificate; the certificate is then verified, unless the connection string has `sslmode=disable`.";
     Secret REDIS_URL "REDIS_URL" = Depends("`redis://redis:6379`; none while a folder is served"),

@@ -49,3 +49,31 @@ fn every_foreign_key_stays_in_its_project_or_leads_to_a_table_that_every_node_ha
     );
     assert_eq!(database.psql(&beyond), "app.stray stray_project_path_fkey");
 }
+
+/// A new table belongs here only if its rows are of no project: otherwise it needs a column `project_id`.
+#[test]
+fn tables_without_a_project_are_those_of_users_and_of_the_server() {
+    let database = TestDatabase::migrated();
+    let without = format!(
+        "{} SELECT oid::regclass FROM t WHERE project IS NULL ORDER BY oid::regclass::text",
+        tables()
+    );
+    let found = database.psql(&without);
+    let expected = [
+        "api_keys",
+        "app.barred_identities",
+        "app.history_bounds",
+        "app.identities",
+        "app.issuers",
+        "app.log_history",
+        "app.oauth_assertions",
+        "app.oauth_clients",
+        "app.oauth_grants",
+        "app.oauth_login_codes",
+        "app.oauth_sign_ins",
+        "projects",
+        "schema_migrations",
+        "users",
+    ];
+    assert_eq!(found.lines().collect::<Vec<_>>(), expected);
+}

@@ -385,3 +385,37 @@ async fn a_server_that_may_acknowledge_early_does_not() {
     }
     assert!(reads(&former) > 20, "{:?}", former.standby_use());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_follows_the_primary_among_the_hosts_of_its_address() {
+    let group = Group::of(1).await;
+    let standby = &group.standbys[0];
+    let (_, caller) = group.tenant("atlas").await;
+    group.settle();
+    // The standby comes first, and answers.
+    let url = |more: &str| {
+        let hosts = format!("127.0.0.1:{},127.0.0.1:{}", standby.port(), group.primary.port());
+        let own = format!("127.0.0.1:{}", group.primary.port());
+        format!("{}{more}", group.primary.url_of(SERVER).replace(&own, &hosts))
+    };
+    let databases = ["", "&target_session_attrs=read-write", "&target_session_attrs=primary"]
+        .map(|more| open(&url(more), Vec::new()));
+    for (number, database) in databases.iter().enumerate() {
+        write(&bank(database), &caller, "same.md", &format!("before {number}")).await.unwrap();
+    }
+    group.settle();
+    group.primary.crash();
+    standby.promote();
+    for (number, database) in databases.iter().enumerate() {
+        let (bank, began) = (bank(database), Instant::now());
+        let text = format!("after {number}");
+        while let Err(error) = write(&bank, &caller, "same.md", &text).await {
+            assert!(began.elapsed() < TIMEOUT, "{error:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert_eq!(read(&bank, &caller).await.unwrap(), Some(text));
+    }
+    // What was acknowledged before is in the history of the new primary.
+    let history = standby.query("SELECT count(*) FROM app.document_versions");
+    assert_eq!(history, "6");
+}
