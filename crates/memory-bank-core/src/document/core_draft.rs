@@ -1,5 +1,6 @@
 //! A core document in the drafts of an edit.
 
+use crate::document::carriage_returns::edited;
 use crate::document::core_document::OLD_NAMES;
 use crate::document::{CoreDocument, DocumentPath};
 use crate::error::EditError;
@@ -44,7 +45,7 @@ impl CoreDocument {
         rule: impl FnOnce(&str) -> Result<String, EditError>,
     ) -> Result<(), EditError> {
         let path = self.place(drafts);
-        let new = rule(drafts.text(&path).unwrap_or(self.template()))
+        let new = edited(drafts.text(&path).unwrap_or(self.template()), rule)
             .map_err(|error| self.named_in(error, drafts))?;
         drafts.set(&path, new)
     }

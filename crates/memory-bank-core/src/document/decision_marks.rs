@@ -6,7 +6,6 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use crate::document::digest::decision_record::is_single_record;
-use crate::document::line_bounds::lines_with_endings;
 use crate::document::roles::{Role, is_placeholder, is_structural};
 use crate::document::section::{Heading, Outline, Section};
 use crate::document::splice::{Gap, insert_visible};
@@ -217,7 +216,7 @@ fn lines_of_entry(own: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut behind = 0;
     let mut fence: Option<&str> = None;
     let mut in_comment = false;
-    lines_with_endings(own).filter_map(move |line| {
+    own.split_inclusive('\n').filter_map(move |line| {
         behind += line.len();
         if line.starts_with("  ") || line.starts_with(" \t") || line.starts_with('\t') {
             return None;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::document::carriage_returns::{edited, with_line_feeds};
 use crate::document::conflict::Conflict;
 use crate::document::diff::unified_diff;
 use crate::document::entry_archive::{ArchivedEntry, archive};
@@ -182,6 +183,7 @@ fn apply_all(text: &str, edits: &[Edit]) -> Result<Applied, EditError> {
 
 /// How many lines of the old text are missing in the new one.
 fn count_removed_lines(old: &str, new: &str) -> usize {
+    let (old, new) = (with_line_feeds(old), with_line_feeds(new));
     let mut left: HashMap<&str, usize> = HashMap::new();
     for line in new.lines() {
         *left.entry(line).or_default() += 1;
@@ -199,10 +201,18 @@ fn count_removed_lines(old: &str, new: &str) -> usize {
 
 fn apply(text: &str, edit: &Edit, removed_sections: &mut Vec<String>) -> Result<String, String> {
     match edit {
+        // It names its bytes.
+        Edit::Replace { old, new, count } => replace(text, old, new, *count),
+        _ => edited(text, |text| apply_to_lines(text, edit, removed_sections)),
+    }
+}
+
+fn apply_to_lines(text: &str, edit: &Edit, removed_sections: &mut Vec<String>) -> Result<String, String> {
+    match edit {
         Edit::Replace { old, new, count } => replace(text, old, new, *count),
         Edit::InsertBefore { matching, heading, text: lines } => match Anchor::of(matching, heading)? {
             Anchor::Match(found) => {
-                let found = unique_match(text, found, MORE_TEXT)?;
+                let found = unique_match(text, &with_line_feeds(found), MORE_TEXT)?;
                 check_place(text, found.0)?;
                 let at = line_start(text, found.0);
                 Ok(insert_lines(text, at, trimmed(lines)?, Gap::None, Gap::None))
@@ -220,7 +230,7 @@ fn apply(text: &str, edit: &Edit, removed_sections: &mut Vec<String>) -> Result<
         },
         Edit::InsertAfter { matching, heading, text: lines } => match Anchor::of(matching, heading)? {
             Anchor::Match(found) => {
-                let found = unique_match(text, found, MORE_TEXT)?;
+                let found = unique_match(text, &with_line_feeds(found), MORE_TEXT)?;
                 check_place(text, found.0)?;
                 let at = line_end(text, found.1);
                 Ok(insert_lines(text, at, trimmed(lines)?, Gap::None, Gap::None))
@@ -237,7 +247,7 @@ fn apply(text: &str, edit: &Edit, removed_sections: &mut Vec<String>) -> Result<
         Edit::Archive { matching, heading } => {
             let entry = match Anchor::of(matching, heading)? {
                 Anchor::Match(found) => {
-                    let (start, end) = unique_match(text, found, WHOLE_ITEM)?;
+                    let (start, end) = unique_match(text, &with_line_feeds(found), WHOLE_ITEM)?;
                     ArchivedEntry::Item(start..end)
                 }
                 Anchor::Heading(words) => ArchivedEntry::Section(words),

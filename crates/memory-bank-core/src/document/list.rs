@@ -8,7 +8,6 @@ use std::ops::Range;
 
 use crate::compact_sort::CompactSort as _;
 use crate::document::known_section::KnownSection;
-use crate::document::line_bounds::lines_with_endings;
 use crate::document::list_rewriter::ListRewriter;
 use crate::document::removed::Removed;
 use crate::document::section::{Item, Outline, Section};
@@ -158,7 +157,7 @@ pub(super) fn template_rows<'o>(outline: &'o Outline<'_>, section: &Section<'_>)
 
 /// One line, so that no other text is removed with it.
 fn is_row(outline: &Outline<'_>, title: &str, item: &Item) -> bool {
-    let is_one_line = || lines_with_endings(outline.slice(&item.range).trim_end()).count() <= 1;
+    let is_one_line = || outline.slice(&item.range).trim_end().lines().count() <= 1;
     item.is_bare && (item.text.is_empty() || is_template_row_of(title, &item.text)) && is_one_line()
 }
 
@@ -212,7 +211,7 @@ pub(super) fn own_words(outline: &Outline<'_>, item: &Item) -> String {
     let mut at = item.range.start;
     let mut stray: Option<Range<usize>> = None;
     // Only the first lines are read, so that deep nesting stays cheap.
-    for (number, line) in lines_with_endings(slice).enumerate() {
+    for (number, line) in slice.split_inclusive('\n').enumerate() {
         let range = at..at + line.len();
         at = range.end;
         if number > 0 && (line.trim().is_empty() || begins_item(outline, &range)) {
@@ -402,7 +401,7 @@ fn unindented_lines(outline: &Outline<'_>, item: &Item) -> Vec<Range<usize>> {
     let mut unindented_lines: Vec<Range<usize>> = Vec::new();
     let mut at = item.range.start;
     let mut open = false;
-    for (number, line) in lines_with_endings(slice).enumerate() {
+    for (number, line) in slice.split_inclusive('\n').enumerate() {
         let range = at..at + line.len();
         at = range.end;
         if number == 0 || line.trim().is_empty() || begins_item(outline, &range) {

@@ -3,7 +3,6 @@
 
 use std::ops::Range;
 
-use crate::document::line_bounds::lines_with_endings;
 use crate::document::section::{Item, LineEnding, Outline};
 
 pub(super) struct ListRewriter<'o> {
@@ -69,7 +68,7 @@ impl<'o> ListRewriter<'o> {
     /// Copies the lines of a paragraph of an item. `===` below them, which is text as long as the paragraph belongs to
     /// an item, would make them a heading.
     fn push_paragraph(&mut self, lines: &Range<usize>) {
-        for (number, line) in lines_with_endings(self.outline.slice(lines)).enumerate() {
+        for (number, line) in self.outline.slice(lines).split_inclusive('\n').enumerate() {
             let is_underline = line.trim().chars().all(|character| character == '=');
             // A line that is indented further is no underline, and would become code below a blank line.
             if number > 0 && is_underline && !line.starts_with("    ") && !line.starts_with('\t') {

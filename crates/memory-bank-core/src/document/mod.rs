@@ -4,6 +4,7 @@ mod active_context;
 mod archive;
 mod archive_heading;
 mod argument;
+pub(crate) mod carriage_returns;
 mod clip;
 mod condense;
 mod conflict;

@@ -6,7 +6,6 @@
 use std::ops::Range;
 
 use crate::document::archive_heading::archive_at_end;
-use crate::document::line_bounds::lines_with_endings;
 use crate::document::open_block::closing_line;
 use crate::document::section::{Heading, Item, LineEnding, Marker, Outline, Section};
 use crate::error::EditError;
@@ -243,7 +242,7 @@ pub(super) fn below_comments(outline: &Outline<'_>, section: &Section<'_>) -> us
     let own = outline.slice(&section.own);
     let mut top = section.heading.range.end;
     let mut at = top;
-    for line in lines_with_endings(own) {
+    for line in own.split_inclusive('\n') {
         at += line.len();
         let words = line.trim();
         let inner = words.strip_prefix("<!--").and_then(|rest| rest.strip_suffix("-->"));

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use pulldown_cmark::{Event, HeadingLevel, Parser, Tag, TagEnd};
 
+use crate::document::carriage_returns::with_line_feeds;
 use crate::document::conflict::{self, Conflict};
 use crate::document::dialect::{dialect, front_matter};
 use crate::document::line_bounds::{count_lines, line_end, line_start};
@@ -64,6 +65,7 @@ pub(super) struct Structure {
 impl Structure {
     /// Parses the text.
     pub(super) fn of(text: &str) -> Self {
+        let text = &*with_line_feeds(text);
         let conflicts = conflict::find(text);
         let readable = conflict::blanked(text, &(0..text.len()), &conflicts);
         let skipped = front_matter(&readable);
@@ -158,7 +160,7 @@ impl Reader<'_> {
         // cheap.
         let outer = self.open_items.last().filter(|outer| {
             let between = self.text.get(outer.marker_at..range.start);
-            between.is_some_and(|between| !between.contains(['\n', '\r']))
+            between.is_some_and(|between| !between.contains('\n'))
         });
         let start = outer.map_or_else(|| line_start(self.text, range.start), |outer| outer.range.start);
         let shares_line = outer.is_some();

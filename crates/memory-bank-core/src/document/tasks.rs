@@ -1,11 +1,13 @@
 //! The task list: single tasks are added and removed, everything else in the documents stays byte for byte.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::document::active_context::Clear;
+use crate::document::carriage_returns::with_line_feeds;
 use crate::document::known_section::KnownSection;
 use crate::document::list::{add_items, key, own_words, replace_items, take_items};
 use crate::document::roles::is_cjk;
@@ -198,10 +200,12 @@ fn remove_tasks(
     only_whole: bool,
 ) -> Result<(Removed, Vec<String>), EditError> {
     let home = KnownSection::Tasks.home(drafts);
-    let outlines: Vec<(CoreDocument, Outline<'_>)> = TASK_DOCUMENTS
+    let texts: Vec<(CoreDocument, Cow<'_, str>)> = TASK_DOCUMENTS
         .iter()
-        .filter_map(|document| Some((*document, Outline::of(document.text(drafts)?))))
+        .filter_map(|document| Some((*document, with_line_feeds(document.text(drafts)?))))
         .collect();
+    let outlines: Vec<(CoreDocument, Outline<'_>)> =
+        texts.iter().map(|(document, text)| (*document, Outline::of(text))).collect();
     let mut candidates: Vec<(CoreDocument, &Outline<'_>, &Item)> = Vec::new();
     for (document, outline) in &outlines {
         if *document == home {

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::{Fold, OLD_DAYS, Proposal, ProposalKind, facts::counted, quoted};
 use crate::document::DocumentPath;
+use crate::document::carriage_returns::{edited, with_line_feeds};
 use crate::document::section::{Marker, Outline};
 use crate::hooks::{is_session_records, old_records, with_old_records_folded};
 
@@ -19,12 +20,16 @@ pub fn of_document(path: &DocumentPath, text: &str, now: Timestamp) -> Vec<Propo
     if is_session_records(path.as_str()) {
         return old_sessions(path, text, now).into_iter().collect();
     }
-    duplicates(path, text).into_iter().map(|(proposal, _)| proposal).collect()
+    duplicates(path, &with_line_feeds(text)).into_iter().map(|(proposal, _)| proposal).collect()
 }
 
 /// The document after a proposal was carried out; `None` if the text does not give this proposal any more.
 #[must_use]
 pub fn fold_document(path: &DocumentPath, text: &str, id: &str, now: Timestamp) -> Option<String> {
+    edited(text, |text| folded(path, text, id, now).ok_or(())).ok()
+}
+
+fn folded(path: &DocumentPath, text: &str, id: &str, now: Timestamp) -> Option<String> {
     if is_session_records(path.as_str()) {
         old_sessions(path, text, now).filter(|proposal| proposal.id == id)?;
         return with_old_records_folded(text, OLD_DAYS, now);

@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use self::entries::{Entry, Log, entries, is_open};
 use crate::compact_sort::CompactSort as _;
+use crate::document::carriage_returns::{edited, with_line_feeds};
 use crate::document::date::is_later;
 use crate::document::section::{LineEnding, Outline};
 use crate::document::{DocumentPath, conflict};
@@ -71,7 +72,7 @@ fn make_room(drafts: &mut Drafts, at: Timestamp) -> Result<Vec<Archived>, EditEr
         let changed = drafts.stored(&path).is_none_or(|stored| stored.content != text);
         if text.len() > limits::DOCUMENT_BYTES
             && changed
-            && let Some(plan) = Plan::of(log, text)
+            && let Some(plan) = Plan::of(log, &with_line_feeds(text))
         {
             plans.push(plan);
         }
@@ -186,7 +187,7 @@ impl Plan {
             && let Some(old) =
                 drafts.text(&path).filter(|old| !is_open(old) && conflict::find(old).is_empty())
         {
-            let new = self.put(old, moved);
+            let new = edited(old, |old| Ok::<_, EditError>(self.put(old, moved)))?;
             if new.len() <= limits::DOCUMENT_BYTES {
                 drafts.set(&path, new)?;
                 archived.push(self.report(&path, moved));
@@ -211,7 +212,8 @@ impl Plan {
             moved = later;
         }
         let path = self.log.document().place(drafts);
-        drafts.set(&path, self.rest.clone())
+        let rest = edited(drafts.text(&path).unwrap_or_default(), |_| Ok::<_, EditError>(self.rest.clone()))?;
+        drafts.set(&path, rest)
     }
 
     /// The archive with these entries: at its beginning if it is sorted newest first, else at its end.

@@ -261,3 +261,24 @@ fn advice_on_a_text_that_occurs_often_works() {
     .unwrap();
     assert_eq!(done, "# T\n\n## A\n\n## B\n- deploy db soon\n\n## Archive\n\n- deploy db (b)\n- deploy db\n");
 }
+
+/// As in Markdown, a carriage return alone ends a line: each of these lost or merged lines before.
+#[rstest]
+// The parser takes it for no line ending in code, comments and HTML: the sections below were removed with the first one.
+#[case("# T\n\n## A\n<!-- c -->\r## B\rb\n", "# T\n\n## A\nnew\n\n## B\rb\n")]
+#[case("# T\n\n## A\n```\rcode\r```\r## B\rb\n\n## C\nc\n", "# T\n\n## A\nnew\n\n## B\rb\n\n## C\nc\n")]
+#[case("# T\r\r## A\r\r    code\r## B\rb\r", "# T\r\r## A\r\rnew\n\n## B\rb\r")]
+fn a_section_ends_at_a_heading_after_a_carriage_return(#[case] text: &str, #[case] expected: &str) {
+    let edit = Edit::ReplaceSection { heading: "A".to_owned(), text: "new".to_owned() };
+    let edited = apply_edits(text, &[edit]).unwrap();
+    let lines = |text: &str| {
+        text.replace('\r', "\n")
+            .split('\n')
+            .filter(|line| !line.is_empty())
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(lines(&edited), lines(expected), "{edited:?}");
+    let (_, below) = text.split_once("## B").unwrap();
+    assert!(edited.ends_with(below), "what is left has its bytes: {edited:?}");
+}

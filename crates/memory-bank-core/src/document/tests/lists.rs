@@ -47,10 +47,14 @@ fn adding_twice_to_the_template_keeps_title_and_list() {
 // As in Markdown, a carriage return alone ends a line. Seen by fuzzing: the line before an empty item was deleted with it.
 #[rstest]
 #[case("## Ongoing Tasks\n- [ ] a\r- \n[x] b\n", &add(&["c"]), "- [ ] a\r")]
-#[case("## Ongoing Tasks\nProse.\r- a\n- b\n", &remove(&["a"]), "Prose.\r")]
+#[case("## Ongoing Tasks\nProse.\r- a\n- b\n", &remove(&["a"]), "Prose.\n\n- b")]
 #[case("## Ongoing Tasks\n- a\rProse.\n- b\n", &remove(&["a"]), "Prose.\n")]
 #[case("## Ongoing Tasks\nProse.\r- [Task 1]\rMore.\r\r- b\r", &replace(&["c"]), "Prose.\r")]
 #[case("## Ongoing Tasks\nProse.\r- a\r- b\rMore.\n", &replace(&["c"]), "More.\n")]
+#[case("## Ongoing Tasks\n- a\n\n<!-- c -->\r## Notes\r\n- keep\n", &replace(&["a"]), "## Notes\r\n- keep\n")]
+#[case("## Ongoing Tasks\n- a\n  <!-- n -->\r- b\r\r  more\n- c\n", &remove(&["a"]), "- b\r\r  more\n- c\n")]
+#[case("## Ongoing Tasks\ntext\r- x\n\n===\nmore\n", &remove(&["x"]), "text\n\n===\nmore\n")]
+#[case("## Ongoing Tasks\n- a\r- b\n\npara\n", &remove(&["b"]), "- a\n\npara\n")]
 fn lines_that_a_carriage_return_parts_survive(
     #[case] before: &str,
     #[case] request: &UpdateTasks,

@@ -1,0 +1,124 @@
+//! Carriage returns that stand alone. Markdown takes one as the end of a line, but neither its parser everywhere nor the rules of
+//! edits do, which know a line feed with or without a carriage return. So both see a text of the same length in which it is a line
+//! feed, and what an edit leaves gets it back.
+
+use std::borrow::Cow;
+
+/// The text with a line feed for each carriage return without one. Offsets stay the same.
+pub(crate) fn with_line_feeds(text: &str) -> Cow<'_, str> {
+    let Some(first) = lone(text, 0) else { return Cow::Borrowed(text) };
+    let mut new = String::with_capacity(text.len());
+    let mut at = 0;
+    let mut next = Some(first);
+    while let Some(found) = next {
+        new.push_str(text.get(at..found).unwrap_or_default());
+        new.push('\n');
+        at = found + 1;
+        next = lone(text, at);
+    }
+    new.push_str(text.get(at..).unwrap_or_default());
+    Cow::Owned(new)
+}
+
+/// Edits a text by a rule that sees it [`with_line_feeds`].
+///
+/// # Errors
+/// That of the rule.
+pub(crate) fn edited<E>(text: &str, rule: impl FnOnce(&str) -> Result<String, E>) -> Result<String, E> {
+    match with_line_feeds(text) {
+        Cow::Borrowed(text) => rule(text),
+        Cow::Owned(seen) => rule(&seen).map(|new| with_returns_of(text, &seen, new)),
+    }
+}
+
+/// The edited text with the carriage returns of the old one before and behind the change. `seen` is the old text as the edit saw it.
+fn with_returns_of(old: &str, seen: &str, new: String) -> String {
+    let equal = |(one, other): &(u8, u8)| one == other;
+    let mut head = seen.bytes().zip(new.bytes()).take_while(equal).count();
+    let is_boundary = |at: usize| seen.is_char_boundary(at) && new.is_char_boundary(at);
+    while !is_boundary(head) {
+        head -= 1;
+    }
+    // Together with a line feed it would be the end of one line.
+    if old.get(..head).is_some_and(|head| head.ends_with('\r'))
+        && new.get(head..).is_some_and(|rest| rest.starts_with('\n'))
+    {
+        head -= 1;
+    }
+    let room = seen.len().min(new.len()) - head;
+    let mut tail = seen.bytes().rev().zip(new.bytes().rev()).take(room).take_while(equal).count();
+    while !seen.is_char_boundary(seen.len() - tail) || !new.is_char_boundary(new.len() - tail) {
+        tail -= 1;
+    }
+    let parts = (old.get(..head), new.get(head..new.len() - tail), old.get(old.len() - tail..));
+    match parts {
+        (Some(head), Some(middle), Some(tail)) => [head, middle, tail].concat(),
+        _ => new,
+    }
+}
+
+/// The offset of the first one from `from` on.
+fn lone(text: &str, from: usize) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let found = memchr::memchr_iter(b'\r', bytes.get(from..).unwrap_or_default());
+    found.map(|at| from + at).find(|at| bytes.get(at + 1) != Some(&b'\n'))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("one\r\ntwo\n", "one\r\ntwo\n")]
+    #[case("one\rtwo\r\r\nthree\r", "one\ntwo\n\r\nthree\n")]
+    #[case("eins\räöü\r\rzwei", "eins\näöü\n\nzwei")]
+    fn a_carriage_return_alone_is_a_line_feed(#[case] text: &str, #[case] seen: &str) {
+        assert_eq!(with_line_feeds(text), seen);
+    }
+
+    #[rstest]
+    // Nothing else changes.
+    #[case("a\rb\rc\rd\r", "b\n", "", "a\rc\rd\r")]
+    #[case("a\rb\rc\rd\r", "c", "x", "a\rb\rx\rd\r")]
+    #[case("a\rb\r", "b", "ä", "a\rä\r")]
+    #[case("ä\rb\r", "ä", "ö", "ö\rb\r")]
+    // The blank line behind the removed one stays a line.
+    #[case("a\rb\n\nc\n", "b\n", "", "a\n\nc\n")]
+    #[case("a\rb\n\nc\r", "b\n", "", "a\n\nc\r")]
+    #[case("a\n", "a", "b", "b\n")]
+    fn what_an_edit_leaves_keeps_them(
+        #[case] text: &str,
+        #[case] old: &str,
+        #[case] new: &str,
+        #[case] expected: &str,
+    ) {
+        let result = edited(text, |seen| Ok::<_, ()>(seen.replacen(old, new, 1)));
+        assert_eq!(result.unwrap(), expected);
+    }
+
+    proptest! {
+        #[test]
+        fn the_lines_are_those_of_the_edit(
+            text in prop::collection::vec(prop::sample::select(vec!["a", "ä", "\r", "\n", "\r\n"]), 0..12),
+            from in 0_usize..12,
+            to in 0_usize..12,
+            put in prop::sample::select(vec!["", "x", "\n", "x\n", "ä"]),
+        ) {
+            let (from, to) = (from.min(text.len()), to.min(text.len()));
+            let (from, to) = (from.min(to), from.max(to));
+            let whole = text.concat();
+            let mut wanted = String::new();
+            let result = edited(&whole, |seen| {
+                let head: usize = text.get(..from).unwrap_or_default().iter().map(|part| part.len()).sum();
+                let tail: usize = text.get(to..).unwrap_or_default().iter().map(|part| part.len()).sum();
+                let (before, after) = (seen.get(..head).unwrap(), seen.get(seen.len() - tail..).unwrap());
+                wanted = [before, put, after].concat();
+                Ok::<_, ()>(wanted.clone())
+            });
+            prop_assert_eq!(with_line_feeds(&result.unwrap()).into_owned(), with_line_feeds(&wanted).into_owned());
+        }
+    }
+}
