@@ -7,6 +7,7 @@ use flate2::read::ZlibDecoder;
 use memory_bank_core::error::StoreError;
 use tokio_postgres::error::SqlState;
 
+use crate::connection_guard::ConnectionGuard;
 use crate::database::Database;
 use crate::error::describe;
 use crate::statements::only_row;
@@ -91,17 +92,18 @@ impl Database {
     /// # Errors
     /// The query fails, or a version before 2.0 created the schema.
     pub async fn migrations(&self) -> Result<Vec<Migration>, MigrateError> {
-        let client = self.connection().await?;
         let statements = &self.pool.statements;
         if statements.keeps_sessions() {
-            return status(&client).await;
+            return status(&*self.connection().await?).await;
         }
-        // Closed afterwards, whatever the transaction has come to.
-        let client = deadpool_postgres::Object::take(client);
+        // Its session is used again for what a start asks next: a new one reads the catalogs of the database first.
+        let connection = ConnectionGuard::open(&self.pool).await?;
+        let client = connection.client()?;
         let failed = |error: tokio_postgres::Error| StoreError::Unavailable(describe(&error));
         client.batch_execute(&statements.begin("BEGIN READ ONLY")).await.map_err(failed)?;
-        let status = status(&client).await;
+        let status = status(client).await;
         client.batch_execute("ROLLBACK").await.map_err(failed)?;
+        connection.release();
         status
     }
 

@@ -16,8 +16,10 @@ use tokio::time::Instant;
 use crate::error::is_caller_error;
 use crate::pool::{ConnectionPool, Liveness, WAIT_TIMEOUT};
 
-/// The most shared connections.
-const MAX_CONNECTIONS: usize = 4;
+/// The fewest and the most shared connections of a large pool; between them as many as this process has processors. A read takes as much
+/// processor time here as at the database, so further ones would be idle, and each takes part of the reads that the others could
+/// answer together: with two instead of four on two processors a read costs the database a fifth less (bench/results/limits.md).
+const CONNECTIONS: std::ops::RangeInclusive<usize> = 2..=4;
 /// The most reads in flight on one of them. Further reads use the next one.
 const MAX_IN_FLIGHT: usize = 32;
 /// After how many reads, and after how long, a connection accepts no more reads and returns to the pool, so that
@@ -35,7 +37,9 @@ pub(crate) struct SharedReadPool {
 impl SharedReadPool {
     /// A read pool beside a pool of this size: it leaves half of the connections to everything else.
     pub(crate) fn for_pool_of(connections: usize) -> Self {
-        let places = (connections / 2).clamp(1, MAX_CONNECTIONS);
+        let processors = std::thread::available_parallelism().map_or(*CONNECTIONS.end(), usize::from);
+        let most = processors.clamp(*CONNECTIONS.start(), *CONNECTIONS.end());
+        let places = (connections / 2).clamp(1, most);
         Self { shared: (0..places).map(|_| Mutex::default()).collect(), next: AtomicUsize::new(0) }
     }
 
