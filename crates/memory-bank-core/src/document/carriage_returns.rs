@@ -40,9 +40,8 @@ fn with_returns_of(old: &str, seen: &str, new: String) -> String {
         head -= 1;
     }
     // Together with a line feed it would be the end of one line.
-    if old.get(..head).is_some_and(|head| head.ends_with('\r'))
-        && new.get(head..).is_some_and(|rest| rest.starts_with('\n'))
-    {
+    let ends_with_one = |at: usize| old.as_bytes().get(..at).is_some_and(|head| head.ends_with(b"\r"));
+    while ends_with_one(head) && new.as_bytes().get(head) == Some(&b'\n') {
         head -= 1;
     }
     let room = seen.len().min(new.len()) - head;
