@@ -27,6 +27,7 @@ pub struct Load {
     clients: JoinSet<()>,
     end: std::sync::Arc<std::sync::atomic::AtomicBool>,
     reasons: std::collections::BTreeMap<String, u64>,
+    acknowledged: u64,
 }
 
 impl Load {
@@ -39,7 +40,13 @@ impl Load {
             let client = Client::new(key, number, shared.clone(), Mix::OwnDocument, PATIENCE);
             clients.spawn(client.work(Instant::now() + LONGEST, PAUSE));
         }
-        Self { end: shared.end(), shared, clients, reasons: std::collections::BTreeMap::new() }
+        Self {
+            end: shared.end(),
+            shared,
+            clients,
+            reasons: std::collections::BTreeMap::new(),
+            acknowledged: 0,
+        }
     }
 
     /// Nothing breaks.
@@ -76,8 +83,14 @@ impl Load {
         Ok(())
     }
 
+    /// How many writes the rows so far have.
+    pub fn acknowledged(&self) -> u64 {
+        self.acknowledged
+    }
+
     fn row(&mut self, name: &str) {
         let counts = self.shared.taken();
+        self.acknowledged += counts.changes;
         println!(
             "| {name} | {} | {:.1} s | {:.1} s | {:.1} s | {} | {} |",
             counts.changes,

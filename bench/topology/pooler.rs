@@ -50,8 +50,7 @@ impl PgBouncer {
         Ok(pooler)
     }
 
-    /// Starts it, also after it was killed.
-    pub fn run(&mut self) -> anyhow::Result<()> {
+    fn run(&mut self) -> anyhow::Result<()> {
         let mut command = as_postgres(&program())?;
         command.arg("-q").arg(self.home.join("pgbouncer.ini")).current_dir("/");
         let started = Program::start(command, &self.home.join("pgbouncer.log"));
@@ -59,10 +58,11 @@ impl PgBouncer {
         until("the start of PgBouncer", READY, || listens(self.port))
     }
 
-    /// Kills it.
-    pub fn kill(&mut self) -> anyhow::Result<()> {
+    /// Kills it, and starts it again two seconds later.
+    pub fn restart(&mut self) -> anyhow::Result<()> {
         self.program = None;
-        Ok(())
+        std::thread::sleep(Duration::from_secs(2));
+        self.run()
     }
 
     /// Stops it for two seconds.

@@ -23,6 +23,12 @@ struct Node {
     options: Vec<String>,
 }
 
+impl Node {
+    fn is_primary(&self) -> bool {
+        self.program.is_some() && cli(self.port, &["ROLE"]).is_ok_and(|role| role.starts_with("master"))
+    }
+}
+
 /// Servers of Redis, and Sentinels, if there are any.
 pub struct Group {
     home: PathBuf,
@@ -134,23 +140,26 @@ impl Group {
 
     /// A primary that lives.
     pub fn primary(&self) -> anyhow::Result<usize> {
-        let is_primary = |node: &Node| {
-            node.program.is_some() && cli(node.port, &["ROLE"]).is_ok_and(|role| role.starts_with("master"))
-        };
-        match self.nodes.iter().position(is_primary) {
+        match self.nodes.iter().position(Node::is_primary) {
             Some(at) => Ok(at),
             None => bail!("no primary lives"),
         }
     }
 
-    /// Waits until the Sentinels have made a replica the primary and all servers use it, and describes how long that took. In a
-    /// cluster the other nodes go on, so there is nothing to measure.
+    fn primaries(&self) -> usize {
+        self.nodes.iter().filter(|node| node.is_primary()).count()
+    }
+
+    /// Waits until a replica is a primary in place of the killed one and, with Sentinels, until all servers use it, and describes how
+    /// long that took. In a cluster the other nodes go on.
     pub fn followed(&self, metrics: &Metrics) -> anyhow::Result<Option<String>> {
         const CALLS: &str = "memory_bank_redis_calls_total{result=\"ok\"}";
-        if self.sentinels.is_empty() {
-            return Ok(None);
-        }
         let killed = Instant::now();
+        if self.sentinels.is_empty() {
+            until("another primary", READY, || self.primaries() == 3)?;
+            let took = killed.elapsed().as_secs_f64();
+            return Ok(Some(format!("a replica was a primary {took:.1} s after the kill")));
+        }
         until("another primary", READY, || self.primary().is_ok())?;
         let promoted = Instant::now();
         let before = metrics.of_each(CALLS)?;

@@ -24,34 +24,58 @@ impl Metrics {
         self.0.iter().map(|address| sum(&scrape(*address)?, series)).collect()
     }
 
-    /// Watches from now on until the sum has at least this value at all servers.
+    /// Watches from now on when the sum has at least this value at all servers.
     pub fn watch(&self, series: &'static str, least: f64) -> Watch {
         let (metrics, end) = (self.clone(), Arc::new(AtomicBool::new(false)));
         let ended = Arc::clone(&end);
         let began = Instant::now();
         let thread = std::thread::spawn(move || {
-            let mut below = None;
+            let mut seen = Seen::Always;
             while !ended.load(Ordering::Relaxed) {
-                if metrics.of_each(series)?.iter().any(|sum| *sum < least) {
-                    below = Some(began.elapsed());
-                }
+                let is_below = metrics.of_each(series)?.iter().any(|sum| *sum < least);
+                seen = match seen {
+                    _ if is_below => Seen::NotYet,
+                    Seen::NotYet => Seen::After(began.elapsed()),
+                    before => before,
+                };
                 std::thread::sleep(STEP);
             }
-            Ok(below)
+            Ok(seen)
         });
         Watch { end, thread }
+    }
+}
+
+/// When the value was large enough for good.
+#[derive(Clone, Copy)]
+pub enum Seen {
+    /// From the beginning.
+    Always,
+    /// From this time on.
+    After(Duration),
+    /// Not when the watch ended.
+    NotYet,
+}
+
+impl std::fmt::Display for Seen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Always => write!(f, "all the time"),
+            Self::After(time) => write!(f, "after {:.1} s", time.as_secs_f64()),
+            Self::NotYet => write!(f, "not before the next fault"),
+        }
     }
 }
 
 /// A watch that goes on.
 pub struct Watch {
     end: Arc<AtomicBool>,
-    thread: JoinHandle<anyhow::Result<Option<Duration>>>,
+    thread: JoinHandle<anyhow::Result<Seen>>,
 }
 
 impl Watch {
-    /// Ends it. The time after which the value was never too small again; none if it never was.
-    pub fn end(self) -> anyhow::Result<Option<Duration>> {
+    /// Ends it.
+    pub fn end(self) -> anyhow::Result<Seen> {
         self.end.store(true, Ordering::Relaxed);
         self.thread.join().map_err(|_| anyhow::anyhow!("a watch has panicked"))?
     }

@@ -223,12 +223,11 @@ impl Database {
     /// Where it does not or cannot be read, [`Self::migrations`] and [`Self::prove_isolation`] have the reason.
     pub async fn is_prepared(&self) -> bool {
         let beside = self.beside(&PARAMETERS);
-        // A new session of the database reads its catalogs first, which takes longer than these queries: so two sessions, and no more.
-        let schema = async {
-            let migrations = beside.migrations().await;
-            (migrations, beside.prove_schema().await)
-        };
-        let ((migrations, schema), role) = tokio::join!(schema, beside.prove_role());
+        // A new session of the database reads its catalogs first, which takes longer than these queries: so one session, for one after
+        // the other.
+        let migrations = beside.migrations().await;
+        let schema = beside.prove_schema().await;
+        let role = beside.prove_role().await;
         beside.pool.close_idle();
         first_error(schema, role).is_ok()
             && migrations.is_ok_and(|all| all.iter().all(|one| one.applied_at.is_some()))

@@ -72,6 +72,8 @@ async fn nothing_is_left_in_the_sessions_of_a_transaction_pooler() {
     let settings = "SELECT name || ' = ' || setting FROM pg_catalog.pg_settings WHERE source = 'session' \
         AND name <> 'application_name' AND setting <> '' \
         UNION ALL SELECT 'statement ' || name FROM pg_catalog.pg_prepared_statements WHERE name NOT LIKE 'PGBOUNCER%' \
+        UNION ALL SELECT name || ' = ' || current_setting(name, true) FROM unnest(ARRAY['app.current_user_id', 'app.current_project_id', \
+          'app.current_key_hash', 'app.current_key_id', 'app.current_change', 'app.current_purpose', 'app.current_versions']) AS name WHERE coalesce(current_setting(name, true), '') <> '' \
         UNION ALL SELECT 'role ' || current_user WHERE current_user <> session_user \
         UNION ALL SELECT 'lock ' || locktype FROM pg_catalog.pg_locks WHERE pid = pg_backend_pid() AND locktype = 'advisory'";
     let left = async || {
