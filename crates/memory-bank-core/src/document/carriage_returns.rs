@@ -1,6 +1,6 @@
 //! Carriage returns that stand alone. Markdown takes one as the end of a line, but neither its parser everywhere nor the rules of
 //! edits do, which know a line feed with or without a carriage return. So both see a text of the same length in which it is a line
-//! feed, and what an edit leaves gets it back.
+//! feed, and what is before and behind the change gets it back.
 
 use std::borrow::Cow;
 
@@ -49,11 +49,19 @@ fn with_returns_of(old: &str, seen: &str, new: String) -> String {
     while !seen.is_char_boundary(seen.len() - tail) || !new.is_char_boundary(new.len() - tail) {
         tail -= 1;
     }
-    let parts = (old.get(..head), new.get(head..new.len() - tail), old.get(old.len() - tail..));
-    match parts {
-        (Some(head), Some(middle), Some(tail)) => [head, middle, tail].concat(),
-        _ => new,
+    // The line feed of a new line ending, and no line of its own.
+    let begins_with_one = |tail: usize| old.as_bytes().get(old.len() - tail) == Some(&b'\r');
+    while tail > 0
+        && begins_with_one(tail)
+        && new.as_bytes().get(..new.len() - tail).is_some_and(|new| new.ends_with(b"\r"))
+    {
+        tail -= 1;
     }
+    let parts = (old.get(..head), new.get(head..new.len() - tail), old.get(old.len() - tail..));
+    let (Some(head), Some(middle), Some(tail)) = parts else { return new };
+    let restored = [head, middle, tail].concat();
+    // Whatever the bytes, the lines are those of the edit.
+    if with_line_feeds(&restored) == with_line_feeds(&new) { restored } else { new }
 }
 
 /// The offset of the first one from `from` on.
@@ -88,6 +96,9 @@ mod tests {
     #[case("a\rb\n\nc\n", "b\n", "", "a\n\nc\n")]
     #[case("a\rb\n\nc\r", "b\n", "", "a\n\nc\r")]
     #[case("a\n", "a", "b", "b\n")]
+    // A line ending of the new text stays one.
+    #[case("a\r\nb\rc\r\n", "b\n", "x\r\n", "a\r\nx\r\nc\r\n")]
+    #[case("a\rb\r", "a\nb", "a\r\nb", "a\r\nb\r")]
     fn what_an_edit_leaves_keeps_them(
         #[case] text: &str,
         #[case] old: &str,
@@ -104,7 +115,7 @@ mod tests {
             text in prop::collection::vec(prop::sample::select(vec!["a", "ä", "\r", "\n", "\r\n"]), 0..12),
             from in 0_usize..12,
             to in 0_usize..12,
-            put in prop::sample::select(vec!["", "x", "\n", "x\n", "ä"]),
+            put in prop::sample::select(vec!["", "x", "\n", "x\n", "ä", "\r\n", "x\r\n", "x\r", "\rx"]),
         ) {
             let (from, to) = (from.min(text.len()), to.min(text.len()));
             let (from, to) = (from.min(to), from.max(to));

@@ -1,5 +1,6 @@
 //! Edits of one document without rewriting it: a list of edits, applied in order, all or none.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
@@ -201,8 +202,10 @@ fn count_removed_lines(old: &str, new: &str) -> usize {
 
 fn apply(text: &str, edit: &Edit, removed_sections: &mut Vec<String>) -> Result<String, String> {
     match edit {
-        // It names its bytes.
-        Edit::Replace { old, new, count } => replace(text, old, new, *count),
+        // It names the carriage return.
+        Edit::Replace { old, new, count } if matches!(with_line_feeds(old), Cow::Owned(_)) => {
+            replace(text, old, new, *count)
+        }
         _ => edited(text, |text| apply_to_lines(text, edit, removed_sections)),
     }
 }

@@ -11,6 +11,7 @@ use jiff::{Timestamp, ToSpan};
 
 use super::record::AgentSessionRecord;
 use super::record_item::{Folded, Item};
+use crate::document::carriage_returns::edited;
 
 /// The document.
 pub const SESSION_RECORDS: &str = "session-records.md";
@@ -37,6 +38,16 @@ pub fn is_session_records(name: &str) -> bool {
 /// that `was_recorded` and is not in the document: its record was folded, and is counted, or a person has deleted it.
 #[must_use]
 pub fn with_record(
+    text: Option<&str>,
+    record: &AgentSessionRecord,
+    was_recorded: bool,
+    now: Timestamp,
+) -> Option<String> {
+    let write = |seen: &str| recorded(text.map(|_| seen), record, was_recorded, now).ok_or(());
+    edited(text.unwrap_or_default(), write).ok()
+}
+
+fn recorded(
     text: Option<&str>,
     record: &AgentSessionRecord,
     was_recorded: bool,

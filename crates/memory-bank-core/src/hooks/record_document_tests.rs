@@ -250,3 +250,15 @@ fn line_ends_stay() {
     let mixed = written("# S\n\n## Sessions\n\nmine\r\nmore\n", "aa11");
     assert!(mixed.contains("mine\r\nmore\n"), "{mixed:?}");
 }
+
+// As in Markdown, a carriage return alone ends a line: lines behind one were dropped with the record above them.
+#[test]
+fn text_of_a_person_behind_a_carriage_return_stays() {
+    let text = "# Session Records\n\n## Sessions\n\n- [2026-10-05 10:00:00 UTC] session `aaa` of claude-code on `main`, 35 min\n  - commits (1): x\r  - MY OWN NOTE\r\r## My plans\r\rkeep\n";
+    let written =
+        with_record(Some(text), &record("aa", "2026-11-27T09:00:00Z"), false, at("2026-11-27T09:00:00Z"))
+            .unwrap();
+    for line in ["MY OWN NOTE", "## My plans", "keep"] {
+        assert!(written.contains(line), "{line} is lost in {written}");
+    }
+}

@@ -17,10 +17,11 @@ const SHORTEST_ENTRY: usize = 12;
 /// The proposals for a document. Its text must not have a merge conflict.
 #[must_use]
 pub fn of_document(path: &DocumentPath, text: &str, now: Timestamp) -> Vec<Proposal> {
+    let text = &*with_line_feeds(text);
     if is_session_records(path.as_str()) {
         return old_sessions(path, text, now).into_iter().collect();
     }
-    duplicates(path, &with_line_feeds(text)).into_iter().map(|(proposal, _)| proposal).collect()
+    duplicates(path, text).into_iter().map(|(proposal, _)| proposal).collect()
 }
 
 /// The document after a proposal was carried out; `None` if the text does not give this proposal any more.

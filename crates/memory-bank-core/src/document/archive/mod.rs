@@ -184,8 +184,9 @@ impl Plan {
         let last = series.member(drafts.last_of(series).unwrap_or(0));
         let mut moved: &[Moved] = &self.moved;
         if let Some(path) = last
-            && let Some(old) =
-                drafts.text(&path).filter(|old| !is_open(old) && conflict::find(old).is_empty())
+            && let Some(old) = drafts
+                .text(&path)
+                .filter(|old| !is_open(old) && conflict::find(&with_line_feeds(old)).is_empty())
         {
             let new = edited(old, |old| Ok::<_, EditError>(self.put(old, moved)))?;
             if new.len() <= limits::DOCUMENT_BYTES {

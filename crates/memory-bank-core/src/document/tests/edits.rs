@@ -282,3 +282,13 @@ fn a_section_ends_at_a_heading_after_a_carriage_return(#[case] text: &str, #[cas
     let (_, below) = text.split_once("## B").unwrap();
     assert!(edited.ends_with(below), "what is left has its bytes: {edited:?}");
 }
+
+#[test]
+fn a_replaced_line_behind_a_carriage_return_leaves_the_blank_line_below_it() {
+    let text = "# T\n\n## A\ntext\r- x\n\n---\n- q\n";
+    let without =
+        |old: &str| apply_edits(text, &[Edit::Replace { old: old.to_owned(), new: String::new(), count: 1 }]);
+    assert_eq!(without("- x\n").unwrap(), "# T\n\n## A\ntext\n\n---\n- q\n");
+    // An edit may name the carriage return itself.
+    assert_eq!(without("text\r").unwrap(), "# T\n\n## A\n- x\n\n---\n- q\n");
+}

@@ -55,6 +55,7 @@ fn adding_twice_to_the_template_keeps_title_and_list() {
 #[case("## Ongoing Tasks\n- a\n  <!-- n -->\r- b\r\r  more\n- c\n", &remove(&["a"]), "- b\r\r  more\n- c\n")]
 #[case("## Ongoing Tasks\ntext\r- x\n\n===\nmore\n", &remove(&["x"]), "text\n\n===\nmore\n")]
 #[case("## Ongoing Tasks\n- a\r- b\n\npara\n", &remove(&["b"]), "- a\n\npara\n")]
+#[case("# T\r\n\r\n## Ongoing Tasks\r\n- x\r- y\r\r## Notes\r\n", &replace(&["n", "m"]), "- n\r\n- m\r\n\r## Notes\r\n")]
 fn lines_that_a_carriage_return_parts_survive(
     #[case] before: &str,
     #[case] request: &UpdateTasks,
