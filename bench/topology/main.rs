@@ -322,15 +322,24 @@ async fn on_standbys(
     let with = [without.as_slice(), &[("DATABASE_REPLICA_URLS", &standby_urls)]].concat();
     println!("\n### The cost of reads, {connections} connections\n");
     println!(
-        "| reads are answered by | a second | primary | both standbys | server |\n|---|---:|---:|---:|---:|"
+        "| reads are answered by | a second | by standbys | primary | both standbys | server |\n|---|---:|---:|---:|---:|---:|"
     );
     for (name, variables) in [("the primary", without.as_slice()), ("it and two standbys", &with)] {
-        let served = Served::start(binary, variables)?;
+        let [port] = free_ports()?;
+        let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
+        let own = address.to_string();
+        let served = Served::start(binary, &[variables, &[("METRICS_ADDR", own.as_str())]].concat())?;
         let key = keys.first().context("there is no client")?;
-        let cost = cost_of_reads(&served, key, connections, length, &postgres, &standbys).await?;
+        let metrics = (variables.len() > without.len()).then_some(Metrics(vec![address]));
+        let cost =
+            cost_of_reads(&served, key, connections, length, &postgres, &standbys, metrics.as_ref()).await?;
         println!(
-            "| {name} | {:.0} | {:.0} µs | {:.0} µs | {:.0} µs |",
-            cost.rate, cost.primary, cost.standbys, cost.server
+            "| {name} | {:.0} | {:.0} % | {:.0} µs | {:.0} µs | {:.0} µs |",
+            cost.rate,
+            cost.share * 100.0,
+            cost.primary,
+            cost.standbys,
+            cost.server
         );
     }
     let (served, metrics) = serve(binary, &with)?;
@@ -368,6 +377,8 @@ fn in_use(metrics: &Metrics) -> bool {
 /// Reads a second, and the processor time of each in microseconds.
 struct CostOfReads {
     rate: f64,
+    /// The part that standbys answered.
+    share: f64,
     primary: f64,
     standbys: f64,
     server: f64,
@@ -381,6 +392,7 @@ async fn cost_of_reads(
     length: Duration,
     postgres: &Postgres,
     standbys: &Standbys,
+    metrics: Option<&Metrics>,
 ) -> anyhow::Result<CostOfReads> {
     let (name, text) = ("reads.md", "a line to read".to_owned());
     let call = |tool, arguments| crate::load::stateless_call(served.address, key, tool, &arguments);
@@ -392,8 +404,16 @@ async fn cost_of_reads(
         let script = |_| Script { requests: vec![read.clone()], expects: "a line to read", end: None };
         (0..connections).map(script).collect::<Vec<_>>()
     };
+    if let Some(metrics) = metrics {
+        tokio::task::block_in_place(|| until("two standbys in use", READY, || in_use(metrics)))?;
+    }
+    let by_standbys = || match metrics {
+        Some(metrics) => Ok(metrics.of_each("memory_bank_db_standby_reads_total{")?.iter().sum::<f64>()),
+        None => anyhow::Ok(0.0),
+    };
     // Connections are opened and statements prepared.
     crate::load::run(served.address, scripts(), length / 5).await?;
+    let there = by_standbys()?;
     let before = (postgres.worked()?, standbys.worked()?, served.worked()?);
     let outcome = crate::load::run(served.address, scripts(), length).await?;
     let after = (postgres.worked()?, standbys.worked()?, served.worked()?);
@@ -402,6 +422,7 @@ async fn cost_of_reads(
     let each = |before: Duration, after: Duration| (after - before).as_secs_f64() * 1e6 / reads;
     Ok(CostOfReads {
         rate: outcome.rate,
+        share: (by_standbys()? - there) / reads,
         primary: each(before.0, after.0),
         standbys: each(before.1, after.1),
         server: each(before.2, after.2),
