@@ -174,8 +174,13 @@ async fn on_redis(
     let keys = prepare(binary, &postgres.url("postgres"), arguments.clients)?;
     postgres.psql(&format!("CREATE ROLE {ROLE} LOGIN; GRANT app_server TO {ROLE}"))?;
     let (url, redis) = (postgres.url(ROLE), group.url());
-    let variables =
-        [("DATABASE_URL", url.as_str()), ("REDIS_URL", &redis), ("RATE_LIMIT_IP_PER_MINUTE", "0")];
+    // The address is counted beside the key, in a window that has room.
+    let variables = [
+        ("DATABASE_URL", url.as_str()),
+        ("REDIS_URL", &redis),
+        ("RATE_LIMIT_IP_PER_MINUTE", "0"),
+        ("RATE_LIMIT_IP_WITH_KEY_PER_MINUTE", "1000000"),
+    ];
     let (served, metrics) = serve(binary, &variables)?;
     let mut load = Load::start(&served, keys);
     println!("\n### {title}, {SERVERS} servers, {} clients\n\n{HEAD}", arguments.clients);
