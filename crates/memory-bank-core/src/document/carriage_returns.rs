@@ -1,22 +1,21 @@
-//! Carriage returns that stand alone. Markdown takes one as the end of a line, but neither its parser everywhere nor the rules of
-//! edits do, which know a line feed with or without a carriage return. So both see a text of the same length in which it is a line
-//! feed, and what is before and behind the change gets it back.
+//! Carriage returns without a line feed. In Markdown each ends a line, but the parser does not see that in code, comments and HTML,
+//! and the rules of edits do not see it at all. So the parser and the rules get a text of the same length, in which each is a line
+//! feed. The text before the change and the text behind it keep their carriage returns.
 
 use std::borrow::Cow;
 
 /// The text with a line feed for each carriage return without one. Offsets stay the same.
 pub(crate) fn with_line_feeds(text: &str) -> Cow<'_, str> {
-    let Some(first) = lone(text, 0) else { return Cow::Borrowed(text) };
+    let mut found = lone(text);
+    let Some(first) = found.next() else { return Cow::Borrowed(text) };
     let mut new = String::with_capacity(text.len());
-    let mut at = 0;
-    let mut next = Some(first);
-    while let Some(found) = next {
-        new.push_str(text.get(at..found).unwrap_or_default());
+    let mut done = 0;
+    for at in std::iter::once(first).chain(found) {
+        new.push_str(text.get(done..at).unwrap_or_default());
         new.push('\n');
-        at = found + 1;
-        next = lone(text, at);
+        done = at + 1;
     }
-    new.push_str(text.get(at..).unwrap_or_default());
+    new.push_str(text.get(done..).unwrap_or_default());
     Cow::Owned(new)
 }
 
@@ -64,11 +63,10 @@ fn with_returns_of(old: &str, seen: &str, new: String) -> String {
     if with_line_feeds(&restored) == with_line_feeds(&new) { restored } else { new }
 }
 
-/// The offset of the first one from `from` on.
-fn lone(text: &str, from: usize) -> Option<usize> {
+/// Their offsets.
+fn lone(text: &str) -> impl Iterator<Item = usize> {
     let bytes = text.as_bytes();
-    let found = memchr::memchr_iter(b'\r', bytes.get(from..).unwrap_or_default());
-    found.map(|at| from + at).find(|at| bytes.get(at + 1) != Some(&b'\n'))
+    memchr::memchr_iter(b'\r', bytes).filter(|at| bytes.get(at + 1) != Some(&b'\n'))
 }
 
 #[cfg(test)]

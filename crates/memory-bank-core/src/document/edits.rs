@@ -296,7 +296,26 @@ fn replace(text: &str, old: &str, new: &str, count: usize) -> Result<String, Str
     if new.len() > old.len() && length > limits::DOCUMENT_BYTES.saturating_mul(2) {
         return Err(format!("the document would be about {length} bytes long"));
     }
-    Ok(text.replace(&old, &new))
+    Ok(replaced(text, &old, &new))
+}
+
+/// The text with each occurrence replaced. A carriage return that ended the line above stays the end of a line of its own: a line feed
+/// that follows it now would make one end of both.
+fn replaced(text: &str, old: &str, new: &str) -> String {
+    let mut result = String::with_capacity(text.len());
+    let mut done = 0;
+    for (at, _) in text.match_indices(old) {
+        result.push_str(text.get(done..at).unwrap_or_default());
+        done = at + old.len();
+        let next = if new.is_empty() { text.get(done..).unwrap_or_default() } else { new };
+        if result.ends_with('\r') && !old.starts_with('\n') && next.starts_with('\n') {
+            result.pop();
+            result.push('\n');
+        }
+        result.push_str(new);
+    }
+    result.push_str(text.get(done..).unwrap_or_default());
+    result
 }
 
 /// Refuses to replace a part of a merge conflict, or text beside one. Replacing a whole conflict resolves it and is

@@ -420,7 +420,7 @@ async fn a_server_follows_the_primary_among_the_hosts_of_its_address() {
         }
         assert_eq!(read(&bank, &caller).await.unwrap(), Some(text));
     }
-    // What was acknowledged before is in the history of the new primary.
+    // The new primary has the versions that the former one had acknowledged.
     let history = standby.query("SELECT count(*) FROM app.document_versions");
     assert_eq!(history, "6");
 }

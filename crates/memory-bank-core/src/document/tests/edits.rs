@@ -290,5 +290,10 @@ fn a_replaced_line_behind_a_carriage_return_leaves_the_blank_line_below_it() {
         |old: &str| apply_edits(text, &[Edit::Replace { old: old.to_owned(), new: String::new(), count: 1 }]);
     assert_eq!(without("- x\n").unwrap(), "# T\n\n## A\ntext\n\n---\n- q\n");
     // An edit may name the carriage return itself.
+    let text = "# T\n\n## A\ntext\ry\r- x\n\n---\n- q\n";
+    let edit = Edit::Replace { old: "y\r- x\n".to_owned(), new: String::new(), count: 1 };
+    assert_eq!(apply_edits(text, &[edit]).unwrap(), "# T\n\n## A\ntext\n\n---\n- q\n");
+    let edit = Edit::Replace { old: "y\r".to_owned(), new: "\nz\n".to_owned(), count: 1 };
+    assert_eq!(apply_edits(text, &[edit]).unwrap(), "# T\n\n## A\ntext\n\nz\n- x\n\n---\n- q\n");
     assert_eq!(without("text\r").unwrap(), "# T\n\n## A\n- x\n\n---\n- q\n");
 }
