@@ -320,15 +320,23 @@ CREATE TABLE IF NOT EXISTS public.documents (
   -- The words of content, by app.document_fts (003). NULL: not computed yet. A write never computes it: the trigger
   -- mark_fts_stale sets it to NULL, and app.fill_fts fills it later. So a vector always matches the content.
   fts        tsvector,
+  -- The name in lower case, of ASCII letters only, as the column compares by bytes. Policies let no index on the expression serve.
+  path_low   text COLLATE "C" NOT NULL GENERATED ALWAYS AS (lower(path)) STORED,
   PRIMARY KEY (project_id, id),
   UNIQUE (project_id, path)
 );
+-- A table that an earlier script of this version made has no names in lower case. This writes it anew, with all its indexes.
+ALTER TABLE public.documents
+  ADD COLUMN IF NOT EXISTS path_low text COLLATE "C" NOT NULL GENERATED ALWAYS AS (lower(path)) STORED;
+-- For app.open_documents: names with capitals, which are few in most projects.
+CREATE INDEX IF NOT EXISTS documents_capitals_idx ON public.documents (project_id, path_low) INCLUDE (path) WHERE path <> path_low;
 -- Both are partial, so that writing a document whose vector is not computed touches no word of the GIN index. A change of
 -- a document that is stale already changes no indexed column, so it stays a HOT update.
 CREATE INDEX IF NOT EXISTS documents_fts_idx ON public.documents USING gin (fts) WHERE fts IS NOT NULL;
 CREATE INDEX IF NOT EXISTS documents_stale_idx ON public.documents (id) WHERE fts IS NULL;
 -- Statistics of words would cover all projects, and the planner's estimates would reveal them to each project.
 ALTER TABLE public.documents ALTER COLUMN fts SET STATISTICS 0;
+ALTER TABLE public.documents ALTER COLUMN path_low SET STATISTICS 0;
 
 -- An edit compresses the text again; lz4 takes a sixteenth of the time of the default method. PostgreSQL without lz4 keeps
 -- the default method.
@@ -640,14 +648,26 @@ CREATE TABLE IF NOT EXISTS app.graph_changes (
 
 -- The stored bytes of a project, for its quota: documents, snapshots, graph, and other files. Triggers update it. Each
 -- connection adds to its own row (slot), so that edits of one project do not wait for each other; the sum counts.
--- The project's own quota is stored in the same table, so that an edit reads both at once; 0 is unlimited.
+-- The project's own quota is stored in the same table, so that an edit reads both at once; 0 is unlimited. So is the number of
+-- its documents, of the kind `document_count`.
 CREATE TABLE IF NOT EXISTS app.stored_bytes (
   project_id uuid NOT NULL REFERENCES public.projects (id) ON DELETE CASCADE,
   slot       smallint NOT NULL,
-  kind       text COLLATE "C" NOT NULL CHECK (kind IN ('documents', 'snapshots', 'graph', 'files', 'quota')),
+  kind       text COLLATE "C" NOT NULL,
   bytes      bigint NOT NULL,
-  PRIMARY KEY (project_id, slot, kind)
+  PRIMARY KEY (project_id, slot, kind),
+  CONSTRAINT stored_bytes_kind_check CHECK (kind IN ('documents', 'document_count', 'snapshots', 'graph', 'files', 'quota'))
 ) WITH (fillfactor = 50);
+-- A table that an earlier script of this version made counts no documents.
+DO $$
+BEGIN
+  IF pg_get_constraintdef((SELECT c.oid FROM pg_catalog.pg_constraint c
+      WHERE c.conrelid = 'app.stored_bytes'::regclass AND c.conname = 'stored_bytes_kind_check')) NOT LIKE '%document_count%' THEN
+    ALTER TABLE app.stored_bytes DROP CONSTRAINT stored_bytes_kind_check, ADD CONSTRAINT stored_bytes_kind_check
+      CHECK (kind IN ('documents', 'document_count', 'snapshots', 'graph', 'files', 'quota'));
+  END IF;
+END
+$$;
 
 -- Calls of tools in each hour (UTC), for the charts of owners: numbers only, no name and no content. The columns up_to_ count the calls
 -- that took at most so many milliseconds. app.note_calls adds to them, and deletes what is older than 400 days.

@@ -436,7 +436,8 @@ BEGIN
       ('public.sessions', 'own_select', 'SELECT',
         '(project_id, user_id) = (SELECT app.joined_project(), app.current_user_id())', NULL),
       ('public.mcp_events', 'own_select', 'SELECT',
-        '(project_id, user_id, needs) IN (SELECT app.joined_project(), app.current_user_id(), n::smallint '
+        'project_id = (SELECT app.joined_project()) '
+        'AND (project_id, user_id, needs) IN (SELECT app.joined_project(), app.current_user_id(), n::smallint '
         'FROM generate_series(0, 7) AS n, app.current_access() AS a '
         'WHERE n & (7 - a.reads::int - a.writes::int * 2 - a.administers::int * 4) = 0)',
         NULL),

@@ -209,8 +209,10 @@ $$;
 
 -- Stores events of many sessions with one statement. They are for replay only: a crash of the database's machine may lose
 -- the last of them without losing data, so the commit does not wait for the disk. An event is skipped if its session does
--- not exist or does not belong to the user and project of its key, or if it is stored already. A message is stored as a JSON string: it
--- is replayed as it was sent and never searched, and to parse it would take longer than to store it.
+-- not exist or does not belong to the user and project of its key. Fails if one of them is stored already: ON CONFLICT would
+-- look for each event first. Keys and sessions are found by unique keys, one by one, however many there are: a join may read all of
+-- a project. A message is stored as a JSON string: it is replayed as it was sent and never searched, and to parse it would take longer
+-- than to store it.
 CREATE OR REPLACE FUNCTION app.append_events(
   p_key_hashes bytea[], p_sessions uuid[], p_streams uuid[], p_places bigint[], p_last boolean[], p_users uuid[],
   p_projects uuid[], p_messages text[], p_at timestamptz[], p_needs smallint[]
@@ -224,11 +226,8 @@ BEGIN
   SELECT e.session, e.stream, e.place, e.last, e.usr, e.project, to_jsonb(e.message), e.needs, e.at
   FROM unnest(p_key_hashes, p_sessions, p_streams, p_places, p_last, p_users, p_projects, p_messages, p_at, p_needs)
     AS e (hash, session, stream, place, last, usr, project, message, at, needs)
-  JOIN public.api_keys k ON k.key_hash = e.hash AND k.user_id = e.usr AND k.project_id = e.project
-  WHERE EXISTS (
-    SELECT FROM public.sessions s WHERE s.id = e.session AND s.user_id = e.usr AND s.project_id = e.project
-  )
-  ON CONFLICT (project_id, stream_id, place, created_at) DO NOTHING;
+  WHERE (SELECT k.user_id = e.usr AND k.project_id = e.project FROM public.api_keys k WHERE k.key_hash = e.hash)
+    AND (SELECT s.user_id = e.usr FROM public.sessions s WHERE s.project_id = e.project AND s.id = e.session);
 END
 $$;
 
@@ -2561,24 +2560,25 @@ BEGIN
 END
 $$;
 
--- The change of a project's bytes by inserted and deleted rows, one function per table.
+-- The change of a project's bytes by inserted and deleted rows, one function per table; of documents also that of their number.
 DO $$
 DECLARE
   one record;
 BEGIN
   FOR one IN
-    SELECT t.kind, 'count_' || t.tab || '_' || op.name AS name, replace(op.source, '@', t.weight) AS rows FROM (VALUES
-      ('documents', 'documents', 'octet_length(r.content)'),
-      ('backup_items', 'snapshots', 'octet_length(r.item::text)'),
-      ('graph_entities', 'graph', '200 + 2 * octet_length(r.name) + coalesce(octet_length(r.attrs::text), 0)'),
-      ('graph_observations', 'graph', '200 + octet_length(r.content) + coalesce(octet_length(r.source::text), 0)
-        + coalesce(octet_length(r.bounds::text), 0)'),
-      ('graph_relations', 'graph', '200 + octet_length(r.relation_type)'),
-      ('files', 'files', 'octet_length(r.content)')
-    ) AS t (tab, kind, weight), (VALUES
-      ('insert', 'SELECT r.project_id, @ AS n FROM added r'),
-      ('delete', 'SELECT r.project_id, -(@) AS n FROM gone r'),
-      ('update', 'SELECT r.project_id, @ AS n FROM added r UNION ALL SELECT r.project_id, -(@) FROM gone r')
+    SELECT 'count_' || t.tab || '_' || op.name AS name, replace(op.source, '@', t.counts) AS rows FROM (VALUES
+      ('documents', $counts$('documents', octet_length(r.content)), ('document_count', 1)$counts$),
+      ('backup_items', $counts$('snapshots', octet_length(r.item::text))$counts$),
+      ('graph_entities', $counts$('graph', 200 + 2 * octet_length(r.name) + coalesce(octet_length(r.attrs::text), 0))$counts$),
+      ('graph_observations', $counts$('graph', 200 + octet_length(r.content) + coalesce(octet_length(r.source::text), 0)
+        + coalesce(octet_length(r.bounds::text), 0))$counts$),
+      ('graph_relations', $counts$('graph', 200 + octet_length(r.relation_type))$counts$),
+      ('files', $counts$('files', octet_length(r.content))$counts$)
+    ) AS t (tab, counts), (VALUES
+      ('insert', 'SELECT r.project_id, w.kind, w.n FROM added r CROSS JOIN LATERAL (VALUES @) AS w (kind, n)'),
+      ('delete', 'SELECT r.project_id, w.kind, -w.n FROM gone r CROSS JOIN LATERAL (VALUES @) AS w (kind, n)'),
+      ('update', 'SELECT r.project_id, w.kind, w.n FROM added r CROSS JOIN LATERAL (VALUES @) AS w (kind, n)
+        UNION ALL SELECT r.project_id, w.kind, -w.n FROM gone r CROSS JOIN LATERAL (VALUES @) AS w (kind, n)')
     ) AS op (name, source)
     WHERE (t.tab, op.name) <> ('documents', 'update')
   LOOP
@@ -2588,16 +2588,17 @@ BEGIN
       AS $count$
       BEGIN
         INSERT INTO app.stored_bytes AS s (project_id, slot, kind, bytes)
-        SELECT c.project_id, pg_backend_pid() %% 16, %L, sum(c.n) FROM (
+        SELECT c.project_id, pg_backend_pid() %% 16, c.kind, sum(c.n) FROM (
           %s
-        ) AS c GROUP BY c.project_id
-        HAVING sum(c.n) <> 0 AND EXISTS (SELECT FROM public.projects p WHERE p.id = c.project_id)
-        ORDER BY c.project_id
+        ) AS c (project_id, kind, n) GROUP BY c.project_id, c.kind
+        -- The bytes before the number, in which order a changed document locks them, too; so also where they stay the same.
+        HAVING (sum(c.n) <> 0 OR c.kind = 'documents') AND EXISTS (SELECT FROM public.projects p WHERE p.id = c.project_id)
+        ORDER BY c.project_id, c.kind DESC
         ON CONFLICT (project_id, slot, kind) DO UPDATE SET bytes = s.bytes + excluded.bytes;
         RETURN NULL;
       END
       $count$
-    $body$, one.name, one.kind, one.rows);
+    $body$, one.name, one.rows);
   END LOOP;
 END
 $$;
@@ -2647,10 +2648,11 @@ BEGIN
     END IF;
   END IF;
   INSERT INTO app.stored_bytes AS s (project_id, slot, kind, bytes)
-  SELECT c.project_id, pg_backend_pid() % 16, 'documents', sum(c.n)
-  FROM (VALUES (NEW.project_id, added), (OLD.project_id, -gone)) AS c (project_id, n)
+  SELECT c.project_id, pg_backend_pid() % 16, c.kind, sum(c.n)
+  FROM (VALUES (NEW.project_id, 'documents', added), (NEW.project_id, 'document_count', 1),
+    (OLD.project_id, 'documents', -gone), (OLD.project_id, 'document_count', -1)) AS c (project_id, kind, n)
   WHERE EXISTS (SELECT FROM public.projects p WHERE p.id = c.project_id)
-  GROUP BY c.project_id ORDER BY c.project_id
+  GROUP BY c.project_id, c.kind HAVING c.kind = 'documents' OR sum(c.n) <> 0 ORDER BY c.project_id, c.kind DESC
   ON CONFLICT (project_id, slot, kind) DO UPDATE SET bytes = s.bytes + excluded.bytes;
   RETURN NULL;
 END
@@ -2796,7 +2798,7 @@ END
 $$;
 
 -- A new document continues the history of a deleted one of its name, unless its id continues one already: so an undo brings a
--- document back.
+-- document back. One that came back under another name keeps its history, and the name begins a new one.
 CREATE OR REPLACE FUNCTION app.continue_history() RETURNS trigger
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -2809,6 +2811,9 @@ BEGIN
   WHERE v.project_id = NEW.project_id AND v.path = NEW.path AND v.kind <> 'changed' ORDER BY v.at DESC, v.version DESC LIMIT 1;
   IF last.kind = 'deleted' AND NOT EXISTS (
     SELECT FROM app.document_versions v WHERE v.project_id = NEW.project_id AND v.document_id = NEW.id
+  ) AND NOT EXISTS (
+    SELECT FROM app.document_versions v
+    WHERE v.project_id = NEW.project_id AND v.document_id = last.document_id AND v.version > last.version
   ) THEN
     NEW.id := last.document_id;
     NEW.version := last.version + NEW.version;
@@ -2839,10 +2844,13 @@ DECLARE
   last record;
 BEGIN
   -- The deletion of a document of this name was not committed when app.continue_history looked for it.
-  SELECT v.document_id, v.kind INTO last FROM app.document_versions v
+  SELECT v.document_id, v.version, v.kind INTO last FROM app.document_versions v
   WHERE v.project_id = NEW.project_id AND v.path = NEW.path AND v.kind <> 'changed' ORDER BY v.at DESC, v.version DESC LIMIT 1;
   IF last.kind = 'deleted' AND last.document_id <> NEW.id AND NOT EXISTS (
     SELECT FROM app.document_versions v WHERE v.project_id = NEW.project_id AND v.document_id = NEW.id
+  ) AND NOT EXISTS (
+    SELECT FROM app.document_versions v
+    WHERE v.project_id = NEW.project_id AND v.document_id = last.document_id AND v.version > last.version
   ) THEN
     RAISE EXCEPTION 'the document of this name was deleted meanwhile' USING ERRCODE = 'serialization_failure';
   END IF;
@@ -4384,6 +4392,18 @@ $$;
 CREATE OR REPLACE TRIGGER count_update AFTER UPDATE OF content, project_id ON public.documents
   FOR EACH ROW EXECUTE FUNCTION app.count_documents_update();
 
+-- Corrects the number of documents, which is missing in a database of an earlier script of this version, and wrong after TRUNCATE.
+-- The triggers above hold the lock under which no other transaction changes documents. Only app_definer sees all rows.
+SET LOCAL ROLE app_definer;
+INSERT INTO app.stored_bytes AS s (project_id, slot, kind, bytes)
+SELECT c.project_id, 0, 'document_count', sum(c.n) FROM (
+  SELECT d.project_id, count(*) FROM public.documents d GROUP BY d.project_id
+  UNION ALL
+  SELECT b.project_id, -sum(b.bytes) FROM app.stored_bytes b WHERE b.kind = 'document_count' GROUP BY b.project_id
+) AS c (project_id, n) GROUP BY c.project_id HAVING sum(c.n) <> 0
+ON CONFLICT (project_id, slot, kind) DO UPDATE SET bytes = s.bytes + excluded.bytes;
+RESET ROLE;
+
 CREATE OR REPLACE TRIGGER continue_history BEFORE INSERT ON public.documents
   FOR EACH ROW EXECUTE FUNCTION app.continue_history();
 CREATE OR REPLACE TRIGGER count_version BEFORE UPDATE OF content, path, version ON public.documents
@@ -4442,10 +4462,14 @@ CREATE OR REPLACE TRIGGER audit_delete AFTER DELETE ON public.graph_entities REF
   FOR EACH STATEMENT EXECUTE FUNCTION app.audit_deletion('entities.deleted');
 
 -- The first statement of an edit: it enters the caller's context, then locks and reads the documents of the edit. The row
--- after them has no path, but the totals of the project: its bytes (see app.stored_bytes) and, unless all of p_paths exist,
--- the number of its documents and the names that some file systems cannot store beside the new ones. These names equal p_low
+-- after them has no path, but the totals of the project: its bytes and the number of its documents (see app.stored_bytes), and,
+-- unless all of p_paths exist, the names that some file systems cannot store beside the new ones. These names equal p_low
 -- in lower case and are not in p_names, or are in folders that equal p_low_folders in lower case and are not spelled as in
 -- p_folders. Only ASCII letters are compared in lower case: a new name has no other capitals.
+--
+-- An index serves each part of the search for such names: of names without capitals that of all names, as these are in lower
+-- case already, and of the others documents_capitals_idx. All documents with capitals in the folder of a new document, or below
+-- it, are compared.
 --
 -- The rules of app.read_documents apply. The policies check each statement in it.
 CREATE OR REPLACE FUNCTION app.open_documents(
@@ -4479,24 +4503,42 @@ BEGIN
   IF found_documents OPERATOR(pg_catalog.=) 0 THEN
     PERFORM app.expect_access();
   END IF;
-  -- Counting many documents takes long, and is needed for new documents only.
   IF found_documents OPERATOR(pg_catalog.<) pg_catalog.cardinality(p_paths) THEN
-    present := (
-      SELECT pg_catalog.count(*) FROM public.documents d WHERE d.project_id OPERATOR(pg_catalog.=) project);
     similar_names := ARRAY(
       SELECT d.path FROM public.documents d
-      WHERE d.project_id OPERATOR(pg_catalog.=) project AND (
-        pg_catalog.lower(d.path) OPERATOR(pg_catalog.=) ANY (p_low) AND d.path OPERATOR(pg_catalog.<>) ALL (p_names)
-        OR EXISTS (
-          SELECT 1 FROM ROWS FROM (pg_catalog.unnest(p_low_folders), pg_catalog.unnest(p_folders)) AS f (low, plain)
-          WHERE pg_catalog.starts_with(pg_catalog.lower(d.path), f.low) AND NOT pg_catalog.starts_with(d.path, f.plain)))
+      WHERE d.project_id OPERATOR(pg_catalog.=) project AND d.path OPERATOR(pg_catalog.=) ANY (p_low)
+        AND d.path OPERATOR(pg_catalog.<>) ALL (p_names)
+      UNION ALL
+      SELECT d.path FROM public.documents d
+      WHERE d.project_id OPERATOR(pg_catalog.=) project AND d.path OPERATOR(pg_catalog.<>) d.path_low
+        AND d.path_low OPERATOR(pg_catalog.=) ANY (p_low) AND d.path OPERATOR(pg_catalog.<>) ALL (p_names)
       LIMIT 100);
+    -- Most names have no folder.
+    IF pg_catalog.cardinality(p_low_folders) OPERATOR(pg_catalog.>) 0 THEN
+      similar_names := similar_names OPERATOR(pg_catalog.||) ARRAY(
+        SELECT c.path
+        FROM ROWS FROM (pg_catalog.unnest(p_low_folders), pg_catalog.unnest(p_folders)) AS f (low, plain)
+        -- The first text behind all names in the folder: `0` follows `/`.
+        CROSS JOIN LATERAL (SELECT pg_catalog.left(f.low, -1) OPERATOR(pg_catalog.||) '0' AS behind) AS e
+        CROSS JOIN LATERAL (
+          (SELECT d.path FROM public.documents d
+          WHERE f.plain OPERATOR(pg_catalog.<>) f.low AND d.project_id OPERATOR(pg_catalog.=) project
+            AND d.path OPERATOR(pg_catalog.>=) f.low AND d.path OPERATOR(pg_catalog.<) e.behind LIMIT 100)
+          UNION ALL
+          (SELECT d.path FROM public.documents d
+          WHERE d.project_id OPERATOR(pg_catalog.=) project AND d.path OPERATOR(pg_catalog.<>) d.path_low
+            AND d.path_low OPERATOR(pg_catalog.>=) f.low AND d.path_low OPERATOR(pg_catalog.<) e.behind
+            AND NOT pg_catalog.starts_with(d.path, f.plain) LIMIT 100)
+        ) AS c (path)
+        LIMIT 100);
+    END IF;
   END IF;
   SELECT coalesce(pg_catalog.sum(s.bytes) FILTER (WHERE s.kind OPERATOR(pg_catalog.=) 'documents'), 0),
     coalesce(pg_catalog.sum(s.bytes) FILTER (WHERE s.kind OPERATOR(pg_catalog.=) 'snapshots'), 0),
     coalesce(pg_catalog.sum(s.bytes) FILTER (WHERE s.kind OPERATOR(pg_catalog.=) ANY ('{graph,files}')), 0),
-    pg_catalog.max(s.bytes) FILTER (WHERE s.kind OPERATOR(pg_catalog.=) 'quota')
-  INTO document_bytes, snapshot_bytes, other_bytes, quota
+    pg_catalog.max(s.bytes) FILTER (WHERE s.kind OPERATOR(pg_catalog.=) 'quota'),
+    coalesce(pg_catalog.sum(s.bytes) FILTER (WHERE s.kind OPERATOR(pg_catalog.=) 'document_count'), 0)
+  INTO document_bytes, snapshot_bytes, other_bytes, quota, present
   FROM app.stored_bytes s WHERE s.project_id OPERATOR(pg_catalog.=) project;
   RETURN NEXT;
 END

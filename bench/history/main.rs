@@ -9,8 +9,6 @@ mod client;
 #[path = "../http/load.rs"]
 #[allow(dead_code, reason = "the connection of the load is used alone")]
 mod load;
-#[path = "../src/machine.rs"]
-mod machine;
 #[path = "../http/servers.rs"]
 #[allow(dead_code, reason = "shared with programs that measure more")]
 mod servers;
@@ -167,7 +165,7 @@ fn main() -> anyhow::Result<()> {
         None => std::env::current_exe()?.with_file_name("memory-bank-mcp"),
     };
     let place = arguments.place.clone().unwrap_or_else(std::env::temp_dir);
-    println!("{}\n{} rounds.\n", machine::described(), arguments.rounds);
+    println!("{} rounds.\n", arguments.rounds);
     table("In a folder", folder::costs(&server, &place, arguments.rounds)?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     table("On PostgreSQL", runtime.block_on(postgres::costs(&server, &place, arguments.rounds))?);

@@ -8,9 +8,6 @@ mod outside;
 mod profile;
 mod servers;
 
-#[path = "../src/machine.rs"]
-mod machine;
-
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -97,7 +94,6 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     let length = Duration::from_secs(arguments.seconds.unwrap_or(seconds).max(1));
     let mut bench = Bench::start(&binary, home.path(), arguments.connections.max(1)).await?;
     bench.is_outside = arguments.limits;
-    println!("{}- PostgreSQL {}\n", machine::described(), bench.postgres.version()?);
     if let Some(minutes) = arguments.mixed {
         return mixed::measure(&bench, Duration::from_secs(60 * minutes.max(1))).await;
     }

@@ -102,11 +102,6 @@ impl Postgres {
         self.port
     }
 
-    /// The server info.
-    pub fn version(&self) -> anyhow::Result<String> {
-        Ok(self.psql("SHOW server_version")?.trim().to_owned())
-    }
-
     fn command(&self, program: &str) -> Command {
         let program = self.programs.join(program);
         let mut command = match self.user {

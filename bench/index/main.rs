@@ -5,8 +5,6 @@
 #[path = "../http/load.rs"]
 #[allow(dead_code, reason = "shared with another program, which calls the rest")]
 mod load;
-#[path = "../src/machine.rs"]
-mod machine;
 #[path = "../http/servers.rs"]
 #[allow(dead_code, reason = "shared with another program, which calls the rest")]
 mod servers;
@@ -93,7 +91,6 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
         eprintln!("{name}: {size} MiB of text");
     }
     postgres.psql("VACUUM ANALYZE")?;
-    println!("{}- PostgreSQL {}\n", machine::described(), postgres.version()?);
     println!(
         "| | answered after | reads of another tenant: p99, longest | `/health/live`: longest | resident at most, MiB |\n\
          |---|---:|---:|---:|---:|"

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use memory_bank_core::clock::SystemEntropy;
 use memory_bank_core::document::Etag;
@@ -122,6 +123,15 @@ pub fn projects(postgres: &Postgres, home: &Path, count: usize) -> anyhow::Resul
          DROP TABLE new_keys",
     )?;
     Ok(keys.iter().map(|key| key.expose().to_owned()).collect())
+}
+
+/// Computes the vectors of full-text search of all documents, which a server does in the background, so that it does nothing else
+/// while it is measured; returns the time.
+pub fn vectors(postgres: &Postgres) -> anyhow::Result<Duration> {
+    let began = Instant::now();
+    let step = "SELECT app.fill_fts(100, 16777216, '2 s'); SELECT EXISTS (SELECT 1 FROM public.documents WHERE fts IS NULL)";
+    while postgres.psql(step)?.trim().ends_with('t') {}
+    Ok(began.elapsed())
 }
 
 /// Writes rows in parts, so that no file is large.

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 
 use crate::fill::{Project, document, entity};
@@ -14,6 +14,8 @@ use crate::report::{Row, interleaved};
 const INDEX_TIMEOUT: Duration = Duration::from_secs(600);
 /// Between two such searches.
 const AGAIN: Duration = Duration::from_millis(250);
+/// The most attempts of a call, while the server has no connection to the database.
+const ATTEMPTS: usize = 40;
 
 /// A project, with a connection to its server.
 pub struct Subject {
@@ -70,7 +72,7 @@ impl Subject {
 /// A measurement: its name, the tool, and the arguments of a round.
 type Call = (&'static str, &'static str, fn(&Subject, usize) -> Value);
 
-const CALLS: [Call; 14] = [
+const CALLS: [Call; 20] = [
     ("read a document", "read_memory_bank_file", |_, round| json!({"filename": document(round)})),
     (
         "write a document anew",
@@ -82,13 +84,34 @@ const CALLS: [Call; 14] = [
         "write_memory_bank_file",
         |_, round| json!({"filename": format!("made/made-{round}.md"), "content": format!("# Made {round}\n\n- one line\n")}),
     ),
-    ("delete it", "delete_memory_bank_file", |_, round| json!({"filename": format!("made/made-{round}.md")})),
+    (
+        "rename it",
+        "rename_memory_bank_file",
+        |_, round| json!({"filename": format!("made/made-{round}.md"), "newFilename": format!("made/renamed-{round}.md")}),
+    ),
+    (
+        "delete it",
+        "delete_memory_bank_file",
+        |_, round| json!({"filename": format!("made/renamed-{round}.md")}),
+    ),
     (
         "track progress",
         "track_progress",
         |_, round| json!({"action": "Measured", "description": format!("round {round}")}),
     ),
+    (
+        "edit a document",
+        "edit_memory_bank_file",
+        |_, round| json!({"filename": document(round), "edits": [{"op": "append", "heading": format!("Notes {round}"), "text": "- appended"}]}),
+    ),
+    (
+        "read three documents",
+        "batch_read_files",
+        |_, round| json!({"files": [document(round), document(round + 1), document(round + 2)]}),
+    ),
     ("digest", "get_context_digest", |_, _| json!({})),
+    ("bundle", "get_context_bundle", |_, _| json!({})),
+    ("status", "get_memory_bank_status", |_, _| json!({})),
     ("list documents, a page", "list_memory_bank_files", |_, _| json!({})),
     (
         "search the documents",
@@ -105,6 +128,13 @@ const CALLS: [Call; 14] = [
         "graph_add_observation",
         |_, round| json!({"entity": entity(0), "text": format!("round {round} was measured")}),
     ),
+    ("add an entity, a fact and a relation", "graph_batch", |_, round| {
+        json!({
+            "entities": [{"name": format!("measured {round}"), "entityType": "round"}],
+            "observations": [{"entity": format!("measured {round}"), "text": format!("round {round} was measured")}],
+            "relations": [{"from": format!("measured {round}"), "relationType": "follows", "to": entity(1)}],
+        })
+    }),
     ("open an entity", "graph_open_nodes", |_, round| json!({"nodes": [entity(1 + round % 4)]})),
     (
         "search the graph",
@@ -120,10 +150,10 @@ const CALLS: [Call; 14] = [
 ];
 
 /// Measures each call on all subjects in turn.
-pub async fn calls(subjects: &mut [Subject], rounds: usize, only: &str) -> Vec<Row> {
+pub async fn calls(subjects: &mut [Subject], rounds: usize, only: &[String]) -> Vec<Row> {
     let mut rows = Vec::new();
     for (name, tool, arguments) in CALLS {
-        if !name.contains(only) {
+        if !only.is_empty() && !only.iter().any(|part| name.contains(part)) {
             continue;
         }
         let cells = interleaved(rounds, subjects, async |subject, round| {
@@ -135,4 +165,23 @@ pub async fn calls(subjects: &mut [Subject], rounds: usize, only: &str) -> Vec<R
         rows.push(Row::new(name, cells));
     }
     rows
+}
+
+/// Makes a call of this name; again and again, since connections to the database may have ended before.
+pub async fn once(subject: &mut Subject, name: &str, round: usize) -> anyhow::Result<Duration> {
+    let (_, tool, arguments) =
+        CALLS.into_iter().find(|(known, ..)| *known == name).context("there is no such call")?;
+    let arguments = arguments(subject, round);
+    let mut attempt = 1;
+    loop {
+        match subject.timed(tool, &arguments).await {
+            Err(_) if attempt < ATTEMPTS => {
+                attempt += 1;
+                tokio::time::sleep(AGAIN).await;
+                // A refusal may be read in part only.
+                subject.connection = Connection::open(subject.address).await?;
+            }
+            result => return result,
+        }
+    }
 }

@@ -1,13 +1,13 @@
 //! Measures the cost of size: each call on projects of several sizes, space and upkeep, many projects, many sessions and streams.
 //! PostgreSQL, Redis and the binary run only for the measurement.
 
+mod beside;
 mod fill;
 mod growth;
 #[path = "../http/load.rs"]
 #[allow(dead_code, reason = "shared with another program, which calls the rest")]
 mod load;
-#[path = "../src/machine.rs"]
-mod machine;
+mod plans;
 #[path = "../src/report.rs"]
 #[allow(dead_code, reason = "shared with another program, which calls the rest")]
 mod report;
@@ -25,11 +25,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::Parser;
+use memory_bank_core::limits::DOCUMENTS;
 use serde_json::{Value, json};
 
 use crate::growth::Subject;
 use crate::load::{Connection, stateless_call};
-use crate::report::{grouped, shown, table};
+use crate::report::{Row, grouped, shown, table};
 use crate::servers::{Postgres, Redis, Served, operate};
 
 #[global_allocator]
@@ -56,9 +57,9 @@ struct Arguments {
     /// Calls per row and size.
     #[arg(long)]
     rounds: Option<usize>,
-    /// Only calls whose name contains this.
-    #[arg(long, default_value = "")]
-    only: String,
+    /// Only calls whose name contains one of these.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
     /// The binary; the one beside this program when absent.
     #[arg(long)]
     server: Option<PathBuf>,
@@ -71,6 +72,8 @@ struct Arguments {
 const ROLE: &str = "bench_server";
 /// The servers may use this much memory for indexes, in MiB, so that the largest project has one.
 const INDEX_MEMORY: &str = "4096";
+/// A call is flat that takes at most as many times longer at the largest size than at the smallest.
+const FLAT: f64 = 2.0;
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
@@ -88,7 +91,6 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     let redis = Redis::start(home.path())?;
     operate(&binary, &postgres.url("postgres"), &["migrate"])?;
     postgres.psql(&format!("CREATE ROLE {ROLE} LOGIN; GRANT app_server TO {ROLE}"))?;
-    println!("{}- PostgreSQL {}\n", machine::described(), postgres.version()?);
     let url = (postgres.url(ROLE), redis.url());
     let serve = || {
         let variables = [
@@ -127,6 +129,7 @@ async fn one_project(
         ([], false) => vec![10_000, 100_000, 1_000_000],
         (sizes, _) => sizes.to_vec(),
     };
+    let rounds = arguments.rounds.unwrap_or(if arguments.quick { 5 } else { 40 });
     let mut upkeep = Vec::new();
     let mut projects = Vec::new();
     for size in &sizes {
@@ -138,11 +141,15 @@ async fn one_project(
         let wide = ["keys", "create", "--user", "alice", "--project", &name, "--rate-limit", "1000000"];
         let key = operate(binary, &owner, &wide)?;
         let key = key.pointer("/key").and_then(Value::as_str).context("no key was made")?.to_owned();
-        let project = fill::fill(postgres, home, (&name, key), size / 10, *size)?;
+        // There is room for those that the calls make: one in each round, the core documents, and some for the plans.
+        let documents = (size / 10).min(DOCUMENTS.saturating_sub(rounds + 20));
+        let project = fill::fill(postgres, home, (&name, key), documents, *size)?;
         eprintln!("{name}: filled in {:.0} s", began.elapsed().as_secs_f64());
         upkeep.push((*size, upkeep::measure(postgres, binary, home, &name, &before)?));
         projects.push(project);
     }
+    let vectors = fill::vectors(postgres)?;
+    eprintln!("vectors of full-text search: {:.0} s", vectors.as_secs_f64());
     let vacuum = Instant::now();
     postgres.psql("VACUUM ANALYZE")?;
     let vacuum = vacuum.elapsed();
@@ -152,9 +159,10 @@ async fn one_project(
     for project in projects {
         subjects.push(Subject::open(project, served.address).await?);
     }
+    // The index holds documents and graph, so the first search of one builds it for the other, too.
     println!("### First searches, and the memory of the index\n");
     println!(
-        "| observations | documents: first search | MiB | graph: first search | MiB |\n|---|---:|---:|---:|---:|"
+        "| observations | first search, of the documents | MiB | then of the graph | MiB |\n|---|---:|---:|---:|---:|"
     );
     for (subject, size) in subjects.iter_mut().zip(&sizes) {
         let mut cells = String::new();
@@ -174,14 +182,26 @@ async fn one_project(
         }
         println!("| {} |{cells}", grouped(*size));
     }
-    let rounds = arguments.rounds.unwrap_or(if arguments.quick { 5 } else { 40 });
     let rows = growth::calls(&mut subjects, rounds, &arguments.only).await;
     println!(
         "\n{}",
         table("Calls over HTTP, by number of observations; a tenth as many documents", &sizes, &rows)
     );
+    let names: Vec<&str> =
+        rows.iter().filter(|row| row.growth().is_none_or(|growth| growth > FLAT)).map(Row::name).collect();
+    if let (Some(largest), false) = (subjects.last_mut(), names.is_empty()) {
+        // Hours of measurements do not end for want of a plan.
+        if let Err(error) = plans::print(postgres, home, largest, &names, rounds + 1).await {
+            eprintln!("no plans: {error:#}");
+        }
+    }
     println!("{}", upkeep::table(&upkeep));
-    println!("`VACUUM ANALYZE` after all of it was written: {}\n", shown(vacuum));
+    println!(
+        "Vectors of full-text search of all documents, which a server computes in the background: {}; `VACUUM ANALYZE` after all of \
+         it was written: {}\n",
+        shown(vectors),
+        shown(vacuum)
+    );
     Ok(())
 }
 
@@ -194,8 +214,9 @@ async fn many_projects(
 ) -> anyhow::Result<Vec<String>> {
     let began = Instant::now();
     let keys = fill::projects(postgres, home, count)?;
-    postgres.psql("VACUUM ANALYZE")?;
     println!("### {} projects with a document each, written in {}\n", grouped(count), shown(began.elapsed()));
+    fill::vectors(postgres)?;
+    postgres.psql("VACUUM ANALYZE")?;
     println!("| | first read with a key | the same again |\n|---|---:|---:|");
     let mut connection = Connection::open(served.address).await?;
     let read = json!({"filename": "notes.md"});

@@ -7,8 +7,6 @@ mod clients;
 #[path = "../http/load.rs"]
 #[allow(dead_code, reason = "shared with another program, which calls the rest")]
 mod load;
-#[path = "../src/machine.rs"]
-mod machine;
 mod samples;
 #[path = "../http/servers.rs"]
 #[allow(dead_code, reason = "shared with another program, which calls the rest")]
@@ -86,7 +84,6 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     let postgres = Postgres::start(home.path())?;
     let redis = Redis::start(home.path())?;
     let keys = prepare(&binary, &postgres, arguments.clients.div_ceil(TOGETHER))?;
-    println!("{}- PostgreSQL {}\n", machine::described(), postgres.version()?);
     let (length, replace, every) = if arguments.quick {
         (Duration::from_secs(120), 15, Duration::from_secs(2))
     } else {

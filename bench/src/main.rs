@@ -5,7 +5,6 @@
 
 mod bank;
 mod client;
-mod machine;
 mod process;
 mod report;
 mod store;
@@ -100,7 +99,6 @@ fn main() -> anyhow::Result<()> {
 
 async fn measure(plan: &Plan, place: &Path) -> anyhow::Result<()> {
     let began = Instant::now();
-    println!("{}", machine::described());
     println!(
         "Median of {} rounds ({} for first calls and for searches of changed documents), in brackets the 95th percentile.\n",
         plan.rounds, plan.few_rounds

@@ -75,8 +75,14 @@ impl Row {
         ))
     }
 
+    /// The name of the measured call.
+    #[allow(dead_code, reason = "shared with programs that do not call it")]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// How many times longer the median of the largest size is than that of the smallest.
-    fn growth(&self) -> Option<f64> {
+    pub fn growth(&self) -> Option<f64> {
         let first = self.cells.first()?.as_ref().ok()?.median();
         let last = self.cells.last()?.as_ref().ok()?.median();
         (self.cells.len() > 1).then(|| last.as_secs_f64() / first.as_secs_f64())

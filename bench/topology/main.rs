@@ -8,8 +8,6 @@ mod clients_at_work;
 #[path = "../http/load.rs"]
 #[allow(dead_code, reason = "shared with another program, which calls the rest")]
 mod load;
-#[path = "../src/machine.rs"]
-mod machine;
 mod patroni;
 mod pooler;
 mod processes;
@@ -102,7 +100,6 @@ fn main() -> anyhow::Result<()> {
 }
 
 async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
-    println!("{}", machine::described());
     let standbys = |connections, seconds| Topology::Standbys { connections, seconds };
     let all = [
         Topology::Patroni { asynchronous: false },

@@ -58,8 +58,10 @@ export const MayAdminister = createContext(false);
 export type Loaded<T> = { state: "loading"; last: T | undefined } | { state: "failed"; error: ApiError } | { state: "done"; value: T; isGone?: boolean };
 
 /** How a page follows changes of the bank. */
-export interface Following {
+export interface Following<T = unknown> {
   live: boolean;
+  /** After how many milliseconds a reply is asked for again, whether the bank changed or not; never without it. */
+  again?: (reply: T) => number;
   /** Which changes matter; all without it. */
   only?: Changed;
   /** How long changes are collected at least, in milliseconds. */
@@ -75,7 +77,7 @@ const NOT_READY = 500;
 
 /** The reply to a request, which is made again when one of `of` changes, by `retry`, and after an error that may pass; with `live` after changes
  * of the bank, too, while the former reply stays on the screen. A reply never replaces one that was requested later. */
-export function useLoaded<T>(load: (signal: AbortSignal) => Promise<T>, of: unknown[], following: Following = { live: false }): [Loaded<T>, () => void] {
+export function useLoaded<T>(load: (signal: AbortSignal) => Promise<T>, of: unknown[], following: Following<T> = { live: false }): [Loaded<T>, () => void] {
   const [loaded, setLoaded] = useState<Loaded<T>>({ state: "loading", last: undefined });
   const [failure, setFailure] = useState<ApiError>();
   const [attempt, setAttempt] = useState(0);
@@ -133,6 +135,15 @@ export function useLoaded<T>(load: (signal: AbortSignal) => Promise<T>, of: unkn
       clearTimeout(timer);
     };
   }, [live]);
+  useEffect(() => {
+    const wait = loaded.state === "done" ? how.current.again?.(loaded.value) : undefined;
+    if (wait === undefined) return;
+    // The same reply again changes nothing here, so that the next one is asked for as well.
+    const timer = setInterval(() => {
+      if (running.current === undefined && document.visibilityState === "visible") request();
+    }, wait);
+    return () => clearInterval(timer);
+  }, [loaded, request]);
   return [loaded, useCallback(() => setAttempt((before) => before + 1), [])];
 }
 

@@ -1,7 +1,7 @@
 // Limits, quotas and the state of the server.
 
 import * as api from "../api";
-import { Shown, useLoaded } from "../parts";
+import { type Following, Shown, useLoaded } from "../parts";
 import { texts } from "../texts";
 import { size } from "../time";
 
@@ -32,8 +32,11 @@ function Usage({ usage }: { usage: NonNullable<api.Health["usage"]> }) {
   );
 }
 
+/** The page follows the health of the server, which no change of the bank announces, and sooner while something needs attention. */
+const FOLLOWED: Following<api.Health> = { live: false, again: ({ findings }) => (findings.length === 0 ? 10_000 : 3_000) };
+
 export function Limits() {
-  const [loaded, retry] = useLoaded(api.health, []);
+  const [loaded, retry] = useLoaded(api.health, [], FOLLOWED);
   return (
     <Shown loaded={loaded} retry={retry}>
       {(health) => {

@@ -216,7 +216,8 @@ macro_rules! contract_tests {
         $crate::contract_tests!(@module $fresh, undo_restores:
             a_restored_backup_is_taken_back_by_its_session, what_others_changed_after_a_restore_stays_and_is_named,
             a_restored_backup_is_taken_back_by_its_user_and_time_and_by_restores_of_single_versions,
-            a_text_that_was_brought_back_between_undos_of_its_user_goes_with_the_next_one);
+            a_text_that_was_brought_back_between_undos_of_its_user_goes_with_the_next_one,
+            a_name_begins_anew_once_its_document_came_back_under_a_former_one);
         $crate::contract_tests!(@module $fresh, maintenance:
             each_kind_is_proposed_and_each_proposal_is_one_change_that_is_taken_back,
             all_proposals_are_carried_out_and_taken_back_in_any_order,

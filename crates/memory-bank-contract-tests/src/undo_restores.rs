@@ -1,11 +1,14 @@
 //! Taking a restored backup back.
 #![expect(missing_docs, reason = "the name of each function is its rule")]
 
+use memory_bank_core::history::VersionKind;
 use memory_bank_core::store::{UndoReport, UndoRequest};
 use serde_json::json;
 
 use crate::Project;
-use crate::undo::{context, delete, request, restore as restore_text, run, undo_session, versions, write};
+use crate::undo::{
+    context, delete, rename, request, restore as restore_text, run, undo_session, versions, write,
+};
 use crate::undo_graph::{entity, fact, link, named, shown, sorted, within};
 
 const DOCUMENTS: [&str; 4] = ["a.md", "b.md", "kept.md", "new.md"];
@@ -177,5 +180,34 @@ pub async fn a_text_that_was_brought_back_between_undos_of_its_user_goes_with_th
                 assert_eq!(p.text(&name).await.as_deref(), Some("core\n"), "{steps}, step {at}");
             }
         }
+    }
+}
+
+pub async fn a_name_begins_anew_once_its_document_came_back_under_a_former_one(p: Project) {
+    // The document lives when its later name is given again, or was deleted under its former one.
+    for (first, second, is_deleted) in [("a.md", "b.md", false), ("c.md", "d.md", true)] {
+        write(&p, &p.caller, 1, first, "first\n").await;
+        rename(&p, &p.caller, 2, first, second).await;
+        delete(&p, &p.caller, 2, second).await;
+        let report = undo_session(&p, 2, 3).await;
+        assert!(is_whole(&report), "{report:?}");
+        assert_eq!((p.text(first).await.as_deref(), p.text(second).await), (Some("first\n"), None));
+        if is_deleted {
+            delete(&p, &p.caller, 4, first).await;
+        }
+        write(&p, &p.caller, 5, second, "second\n").await;
+        let expected = (!is_deleted).then_some("first\n");
+        assert_eq!(
+            (p.text(first).await.as_deref(), p.text(second).await.as_deref()),
+            (expected, Some("second\n"))
+        );
+        let newest = versions(&p, second).await.swap_remove(0);
+        assert_eq!((newest.number, newest.kind), (1, VersionKind::Created), "{newest:?}");
+        // The former document keeps its own history.
+        write(&p, &p.caller, 6, first, "third\n").await;
+        assert_eq!(p.text(first).await.as_deref(), Some("third\n"));
+        let former = versions(&p, first).await.swap_remove(0);
+        assert_ne!(former.document, newest.document);
+        assert_eq!(former.number, if is_deleted { 6 } else { 5 }, "{former:?}");
     }
 }

@@ -1,16 +1,7 @@
 //! Edits of documents: what an edit does not name stays.
 
-use jiff::Timestamp;
-use memory_bank_core::document::roles::is_placeholder;
-use memory_bank_core::document::{
-    AddProgressEntry, AddSessionNote, CoreDocument, DigestBounds, DigestExtras, DigestSource, Document, Edit,
-    Etag, LogDecision, TrackProgress, UpdateTasks, add_progress_entry, add_session_note, apply_edits, digest,
-    log_decision, track_progress, unified_diff_within, update_tasks,
-};
+use memory_bank_core::document::{Edit, apply_edits, unified_diff_within};
 use memory_bank_core::mode::{Mode, parse_rules, starts_umb};
-use memory_bank_core::store::Drafts;
-use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
 
 use crate::input::{missing, texts, visible_lines};
 
@@ -56,6 +47,20 @@ fn with_each_ending(text: &str) -> [String; 3] {
     [text.to_owned(), lines, other]
 }
 
+/// Whether the first `old` became `new`. A carriage return that would become one line ending with a line feed behind it is one, too.
+fn is_spliced(before: &str, old: &str, new: &str, after: &str) -> bool {
+    let Some((head, tail)) = before.split_once(old) else { return false };
+    let whole = format!("{head}{new}{tail}");
+    let kept = |at: usize| {
+        let parts = whole.get(..at).zip(whole.get(at..));
+        let parted = parts.filter(|(front, rest)| front.ends_with('\r') && rest.starts_with('\n'));
+        parted.is_some_and(|(front, rest)| {
+            format!("{}\n{rest}", front.strip_suffix('\r').unwrap_or_default()) == after
+        })
+    };
+    whole == after || kept(head.len()) || kept(head.len() + new.len())
+}
+
 fn check_edit(before: &str, edit: &Edit, after: &str) {
     match edit {
         Edit::Replace { old, new, count } => {
@@ -63,7 +68,7 @@ fn check_edit(before: &str, edit: &Edit, after: &str) {
             let old = with_each_ending(old).into_iter().find(|old| before.contains(old.as_str()));
             let old = old.expect("the replaced text was there");
             assert_eq!(before.matches(old.as_str()).count(), *count, "as often as the edit says");
-            let is_expected = |new: &String| before.replacen(old.as_str(), new, *count) == after;
+            let is_expected = |new: &String| is_spliced(before, &old, new, after);
             assert!(with_each_ending(new).iter().any(is_expected), "nothing else changes: {after:?}");
         }
         Edit::InsertBefore { text, .. }
@@ -89,78 +94,6 @@ fn check_edit(before: &str, edit: &Edit, after: &str) {
                 lines.remove(at.unwrap_or_default());
             }
         }
-    }
-}
-
-/// The three core documents that tools edit by their sections, the tool, and the text that it is to record.
-pub(crate) fn core_documents(data: &[u8]) {
-    let texts = texts(data, 5);
-    let text = |at: usize| texts.get(at).map_or("", String::as_str);
-    let documents = [
-        (CoreDocument::ActiveContext, text(0)),
-        (CoreDocument::Progress, text(1)),
-        (CoreDocument::DecisionLog, text(2)),
-    ];
-    let mut drafts = Drafts::default();
-    for document in CoreDocument::ALL {
-        let content = documents.iter().find(|(name, _)| *name == document).map(|(_, content)| *content);
-        drafts.load(
-            document.path(),
-            content.filter(|content| !content.is_empty()).map(|content| stored(document, content)),
-        );
-    }
-    let recorded = record(&mut drafts, text(3), text(4));
-    for (document, before) in documents {
-        let after = drafts.text(&document.path()).unwrap_or_default();
-        let lost = missing(visible_lines(before).filter(|line| !is_placeholder(line)), visible_lines(after));
-        assert_eq!(lost, None, "{} keeps its lines", document.name());
-    }
-    if recorded {
-        // Characters that are not seen are replaced.
-        let word = text(4).split(|c: char| !c.is_alphanumeric()).find(|word| !word.is_empty());
-        let word = word.unwrap_or_default();
-        let has_word = |(document, _): &(CoreDocument, &str)| {
-            drafts.text(&document.path()).is_some_and(|text| text.contains(word))
-        };
-        // A list of tasks without any text may leave all documents as they are.
-        assert!(word.is_empty() || documents.iter().any(has_word), "`{word}` was recorded");
-    }
-    let shown: Vec<(&str, String)> = CoreDocument::ALL
-        .into_iter()
-        .map(|document| (document.name(), drafts.text(&document.path()).unwrap_or_default().to_owned()))
-        .collect();
-    let sources: Vec<DigestSource<'_>> =
-        shown.iter().map(|(name, text)| DigestSource { name, text }).collect();
-    let _ = digest(&sources, &DigestExtras::default(), DigestBounds::default());
-}
-
-/// Records a text with one of the tools; whether it was taken.
-fn record(drafts: &mut Drafts, tool: &str, text: &str) -> bool {
-    fn arguments<T: DeserializeOwned>(value: Value) -> Option<T> {
-        serde_json::from_value(value).ok()
-    }
-    let at = Timestamp::UNIX_EPOCH;
-    match tool.chars().next() {
-        Some('t') => arguments::<TrackProgress>(json!({"action": "Fixed", "description": text}))
-            .is_some_and(|request| track_progress(drafts, &request, at, "user").is_ok()),
-        Some('e') => arguments::<AddProgressEntry>(json!({"type": "fix", "summary": text}))
-            .is_some_and(|request| add_progress_entry(drafts, &request, at, "user").is_ok()),
-        Some('n') => arguments::<AddSessionNote>(json!({"note": text}))
-            .is_some_and(|request| add_session_note(drafts, &request, at, "user").is_ok()),
-        Some('d') => arguments::<LogDecision>(json!({"title": text, "context": text, "decision": text}))
-            .is_some_and(|request| log_decision(drafts, &request, at, "user").is_ok()),
-        _ => arguments::<UpdateTasks>(json!({"add": [text]}))
-            .is_some_and(|request| update_tasks(drafts, &request, at).is_ok()),
-    }
-}
-
-fn stored(document: CoreDocument, content: &str) -> Document {
-    Document {
-        path: document.path(),
-        content: content.to_owned(),
-        etag: Etag::of(content),
-        version: 1,
-        updated_at: Timestamp::UNIX_EPOCH,
     }
 }
 

@@ -4,6 +4,7 @@
 //! failed (`tests/corpus.rs`).
 
 mod archives;
+mod core_documents;
 mod documents;
 mod graph;
 mod history;
@@ -19,7 +20,7 @@ pub type Target = (&'static str, fn(&[u8]));
 /// All targets.
 pub const TARGETS: &[Target] = &[
     ("section_edits", documents::section_edits),
-    ("core_documents", documents::core_documents),
+    ("core_documents", core_documents::core_documents),
     ("rules_files", documents::rules_files),
     ("history_patches", history::patches),
     ("history_lines", history::lines),
@@ -33,6 +34,13 @@ pub const TARGETS: &[Target] = &[
     ("arguments", messages::arguments),
     ("requests", requests::requests),
 ];
+
+/// The status of the server's reply to an input of `requests`; none of an input that is not a request, or if the server closed the
+/// connection. Panics where a rule does not hold, as the target does.
+#[must_use]
+pub fn request_status(data: &[u8]) -> Option<u16> {
+    requests::status(data)
+}
 
 /// The target with this name.
 ///

@@ -1,18 +1,32 @@
-//! Every target on its seeds, and on the inputs that once failed.
+//! Every target on its seeds, on the inputs that once failed, and on the corpus that long runs have found.
 
 use std::fs;
+use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use memory_bank_fuzz::TARGETS;
+use memory_bank_fuzz::{TARGETS, target};
+use zip::ZipArchive;
+
+/// The most bytes of a kept corpus: the repository carries every version of it.
+const KEPT_BYTES: u64 = 300_000;
+/// The most inputs of a kept corpus: all of them are run here.
+const KEPT_INPUTS: usize = 400;
+
+fn fuzz_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz")
+}
 
 /// The inputs of a target in one of the folders of `fuzz/`.
 fn inputs(kind: &str, target: &str) -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz").join(kind).join(target);
-    let Ok(entries) = fs::read_dir(&folder) else { return Vec::new() };
+    let Ok(entries) = fs::read_dir(fuzz_folder().join(kind).join(target)) else { return Vec::new() };
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
     paths.sort();
     paths
+}
+
+fn fails(run: fn(&[u8]), input: &[u8]) -> bool {
+    catch_unwind(AssertUnwindSafe(|| run(input))).is_err()
 }
 
 #[test]
@@ -22,8 +36,7 @@ fn every_target_has_seeds_and_holds_on_them() {
         let seeds = inputs("seeds", name);
         assert!(!seeds.is_empty(), "`{name}` has no seeds in fuzz/seeds/{name}");
         for path in seeds.iter().chain(&inputs("regressions", name)) {
-            let data = fs::read(path).unwrap();
-            if catch_unwind(AssertUnwindSafe(|| run(&data))).is_err() {
+            if fails(*run, &fs::read(path).unwrap()) {
                 failed.push(path.clone());
             }
         }
@@ -31,9 +44,51 @@ fn every_target_has_seeds_and_holds_on_them() {
     assert_eq!(failed, Vec::<PathBuf>::new(), "the messages of their failures are above");
 }
 
+/// Runs a target on its kept corpus.
+fn replay(name: &str) {
+    let path = fuzz_folder().join("corpus").join(name).with_extension("zip");
+    let file = fs::File::open(&path)
+        .unwrap_or_else(|error| panic!("{}: {error}; `scripts/fuzz --keep {name}` makes it", path.display()));
+    assert!(file.metadata().unwrap().len() <= KEPT_BYTES, "{} is too large", path.display());
+    let mut corpus = ZipArchive::new(file).unwrap();
+    assert!((1..=KEPT_INPUTS).contains(&corpus.len()), "{} has {} inputs", path.display(), corpus.len());
+    let mut failed = Vec::new();
+    for at in 0..corpus.len() {
+        let mut input = Vec::new();
+        corpus.by_index(at).unwrap().read_to_end(&mut input).unwrap();
+        if fails(target(name), &input) {
+            failed.push(corpus.name_for_index(at).unwrap().unwrap().into_owned());
+        }
+    }
+    assert_eq!(failed, Vec::<String>::new(), "inputs of {}; their messages are above", path.display());
+}
+
+/// A test for each target, so that they run side by side.
+macro_rules! replayed {
+    ($($name:ident)+) => {
+        mod the_kept_corpus_holds_for {
+            $(#[test]
+            fn $name() {
+                super::replay(stringify!($name));
+            })+
+        }
+
+        #[test]
+        fn the_kept_corpus_of_every_target_is_replayed() {
+            let names: Vec<&str> = TARGETS.iter().map(|(name, _)| *name).collect();
+            assert_eq!(names, [$(stringify!($name)),+]);
+        }
+    };
+}
+
+replayed! {
+    section_edits core_documents rules_files history_patches history_lines graph_log entity_names names search_units imports
+    archives messages arguments requests
+}
+
 #[test]
 fn every_target_has_a_program_of_libfuzzer() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/fuzz_targets");
+    let folder = fuzz_folder().join("fuzz_targets");
     let mut programs: Vec<String> = fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())

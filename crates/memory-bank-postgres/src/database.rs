@@ -11,8 +11,6 @@ use memory_bank_core::document::Etag;
 use memory_bank_core::error::StoreError;
 use memory_bank_core::store::{ChangeSink, RecentContents};
 
-use tokio_postgres::types::Type;
-
 use crate::connect_error::ConnectError;
 use crate::edit_groups::EditGroups;
 use crate::index_cache::{Indexes, SearchOptions};
@@ -204,11 +202,6 @@ impl Database {
     #[must_use]
     pub fn prepares_statements(&self) -> bool {
         self.pool.statements.are_prepared()
-    }
-
-    /// This database over connections beside the pool that change no settings of their sessions.
-    pub(crate) fn beside(&self, known: &[(&'static str, &[Type])]) -> Self {
-        self.over(&self.pool.beside(known))
     }
 
     /// This database over another pool.

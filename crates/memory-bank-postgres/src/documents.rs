@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use crate::bank::PostgresBank;
 use crate::column::{answer, column};
-use crate::documents::opened::{COUNT_ALL, Comparison, LOCK_LAST, OPEN, Opened, by_name, find, pattern};
+use crate::documents::opened::{Comparison, LOCK_LAST, OPEN, Opened, by_name, find, names_of_series};
 pub(crate) use crate::documents::opened::{document_of, names_of};
 use crate::documents::plan::{Plan, check_count, check_names, check_quota, notify, write};
 use crate::edit_groups::{Awaited, Entry, RunGroup};
@@ -195,20 +195,19 @@ impl PostgresBank {
         failure.into()
     }
 
-    /// Reads and locks the last document of each series, and counts the documents: a third round trip, for the few
-    /// edits that need it.
+    /// Reads and locks the last document of each series: a third round trip, for the few edits that need it.
     async fn lock_last(
         &self,
         transaction: &Transaction,
         project: &Uuid,
         needed: &[Series],
     ) -> Result<Vec<Vec<Row>>, Failure> {
-        let patterns: Vec<String> = needed.iter().map(pattern).collect();
-        let values: Vec<[Value<'_>; 2]> =
-            patterns.iter().map(|pattern| [project as Value<'_>, pattern as Value<'_>]).collect();
-        let count: [Value<'_>; 1] = [project];
-        let ends = values.iter().map(|values| Query::new(LOCK_LAST, values));
-        let queries: Vec<Query<'_>> = ends.chain([Query::new(COUNT_ALL, &count)]).collect();
+        let names: Vec<[String; 3]> = needed.iter().map(names_of_series).collect();
+        let values: Vec<[Value<'_>; 4]> = names
+            .iter()
+            .map(|[pattern, first, behind]| -> [Value<'_>; 4] { [project, pattern, first, behind] })
+            .collect();
+        let queries: Vec<Query<'_>> = values.iter().map(|values| Query::new(LOCK_LAST, values)).collect();
         transaction.read(&queries).await
     }
 

@@ -7,11 +7,12 @@ use memory_bank_core::error::StoreError;
 use memory_bank_core::identity::KeyHash;
 use memory_bank_core::store::{Event, EventId, EventOwner, EventStore, SessionId};
 use tokio_postgres::Row;
+use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
 use crate::column::{answer, column};
 use crate::database::Database;
-use crate::tenant::{Query, proof_of};
+use crate::tenant::{CallError, Query, proof_of};
 
 const APPEND: &str = "SELECT app.append_events($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
 const TRIM: &str = "SELECT app.trim_events($1, $2, $3, $4, $5)";
@@ -27,19 +28,17 @@ impl EventStore for Database {
         if events.is_empty() {
             return Ok(());
         }
-        let proofs: Vec<&[u8]> = events.iter().map(|event| proof_of(event.proof.as_ref())).collect();
-        let sessions: Vec<Uuid> = events.iter().map(|event| event.session.0).collect();
-        let streams: Vec<Uuid> = events.iter().map(|event| event.id.stream).collect();
-        let places: Vec<i64> = events.iter().map(|event| i64::from(event.id.place)).collect();
-        let last: Vec<bool> = events.iter().map(|event| event.last).collect();
-        let users: Vec<Uuid> = events.iter().map(|event| event.user.0).collect();
-        let projects: Vec<Uuid> = events.iter().map(|event| event.project.0).collect();
-        let messages: Vec<&str> = events.iter().map(|event| event.message.as_str()).collect();
-        let at: Vec<Timestamp> = events.iter().map(|event| event.at).collect();
-        let needs: Vec<i16> = events.iter().map(|event| i16::from(event.needs.bits())).collect();
-        let values: [crate::tenant::Value<'_>; 10] =
-            [&proofs, &sessions, &streams, &places, &last, &users, &projects, &messages, &at, &needs];
-        self.call(Query::new(APPEND, &values)).await?;
+        match self.append_all(events).await {
+            // The others must not be lost with it.
+            Err(error) if is_stored_already(&error) => {}
+            outcome => return Ok(outcome?),
+        }
+        for event in events {
+            match self.append_all(std::slice::from_ref(event)).await {
+                Err(error) if is_stored_already(&error) => {}
+                outcome => outcome?,
+            }
+        }
         Ok(())
     }
 
@@ -66,6 +65,30 @@ impl EventStore for Database {
         let removed: Option<i64> = rows.first().map(|row| column(row, 0)).transpose()?.flatten();
         Ok(removed.is_some())
     }
+}
+
+impl Database {
+    /// Stores all events, or none where one is stored already.
+    async fn append_all(&self, events: &[Event]) -> Result<(), CallError> {
+        let proofs: Vec<&[u8]> = events.iter().map(|event| proof_of(event.proof.as_ref())).collect();
+        let sessions: Vec<Uuid> = events.iter().map(|event| event.session.0).collect();
+        let streams: Vec<Uuid> = events.iter().map(|event| event.id.stream).collect();
+        let places: Vec<i64> = events.iter().map(|event| i64::from(event.id.place)).collect();
+        let last: Vec<bool> = events.iter().map(|event| event.last).collect();
+        let users: Vec<Uuid> = events.iter().map(|event| event.user.0).collect();
+        let projects: Vec<Uuid> = events.iter().map(|event| event.project.0).collect();
+        let messages: Vec<&str> = events.iter().map(|event| event.message.as_str()).collect();
+        let at: Vec<Timestamp> = events.iter().map(|event| event.at).collect();
+        let needs: Vec<i16> = events.iter().map(|event| i16::from(event.needs.bits())).collect();
+        let values: [crate::tenant::Value<'_>; 10] =
+            [&proofs, &sessions, &streams, &places, &last, &users, &projects, &messages, &at, &needs];
+        self.call(Query::new(APPEND, &values)).await?;
+        Ok(())
+    }
+}
+
+fn is_stored_already(error: &CallError) -> bool {
+    matches!(error, CallError::Database(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION))
 }
 
 fn event(row: &Row, session: SessionId, stream: Uuid) -> Result<Event, StoreError> {

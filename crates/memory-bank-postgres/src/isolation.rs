@@ -1,13 +1,16 @@
 //! The check, before a server listens, that this database isolates tenants for this login role.
 
+use futures::future::{join, join_all, join3, join5};
 use memory_bank_core::error::StoreError;
 use tokio_postgres::types::Type;
+use tokio_postgres::{Client, Error, Row};
 
 use crate::column::column;
 use crate::database::Database;
 use crate::error::describe;
-use crate::statements::only_row;
-use crate::tenant::Query;
+use crate::migrate::all_applied;
+use crate::statements::{Statements, only_row};
+use crate::tenant::{Query, ROUND_TRIP_TIMEOUT, Value};
 
 /// Why this database must not serve.
 #[derive(Debug, thiserror::Error)]
@@ -87,9 +90,9 @@ const REACHED: &str = "SELECT t.name FROM unnest($1::text[]) AS t (name), unnest
 const PARTITIONS: &str = "SELECT c.oid::regclass::text, c.relrowsecurity AND c.relforcerowsecurity \
     FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid \
     WHERE i.inhparent = 'public.mcp_events'::regclass AND (NOT (c.relrowsecurity AND c.relforcerowsecurity) \
-      OR EXISTS (SELECT FROM unnest(ARRAY['app_user', 'app_server']) AS r (name) \
-        WHERE has_table_privilege(r.name, c.oid, 'SELECT, INSERT, UPDATE, DELETE, TRUNCATE') \
-          OR has_any_column_privilege(r.name, c.oid, 'SELECT, INSERT, UPDATE'))) \
+      OR EXISTS (SELECT FROM unnest(ARRAY['app_user', 'app_server', session_user]) AS r (name) \
+        WHERE NOT pg_has_role(r.name, c.relowner, 'MEMBER') AND (has_table_privilege(r.name, c.oid, 'SELECT, INSERT, UPDATE, DELETE, TRUNCATE') \
+          OR has_any_column_privilege(r.name, c.oid, 'SELECT, INSERT, UPDATE')))) \
     ORDER BY 1 LIMIT 1";
 
 /// Policies that give app_user, or a role that it is a member of, access to rows of any project: permissive ones that
@@ -105,27 +108,25 @@ const OPEN_POLICIES: &str = "SELECT p.polname::text, p.polrelid::regclass::text 
             ('joined_project', 'readable_project', 'writable_project', 'lockable_project', 'owned_project'))) \
     ORDER BY 2, 1 LIMIT 1";
 
-/// Whether the session belongs to the schema's owner, who needs no key; and whether it has a role in a project
-/// without one.
-const KEYLESS: &str = "SELECT pg_has_role(session_user, c.relowner, 'MEMBER'), app.opens_without_key() \
-    FROM pg_catalog.pg_class c WHERE c.oid = 'public.projects'::regclass";
+/// Whether the session belongs to the schema's owner, who needs no key.
+macro_rules! owns_schema {
+    () => {
+        "pg_has_role(session_user, (SELECT c.relowner FROM pg_catalog.pg_class c WHERE c.oid = to_regclass('public.projects')), 'MEMBER')"
+    };
+}
+
+/// Whether the session has a role in a project without a key.
+const OPENS_WITHOUT_KEY: &str =
+    concat!("SELECT CASE WHEN ", owns_schema!(), " THEN false ELSE app.opens_without_key() IS TRUE END");
 
 /// Functions that bypass row-level security and that the login role may call, beside those that serve requests.
-const BYPASSING_FUNCTIONS: &str = "SELECT p.oid::regprocedure::text FROM pg_catalog.pg_proc p \
-    WHERE p.pronamespace = 'app'::regnamespace AND p.prosecdef AND p.proname <> ALL ($1::text[]) \
-    AND (has_function_privilege(session_user, p.oid, 'EXECUTE') OR has_function_privilege('app_server', p.oid, 'EXECUTE') \
-      OR has_function_privilege('app_user', p.oid, 'EXECUTE')) ORDER BY 1 LIMIT 1";
-
-/// The types of the parameters of these statements.
-const PARAMETERS: [(&str, &[Type]); 7] = [
-    (TABLES, &[Type::TEXT_ARRAY]),
-    (REACHED, &[Type::TEXT_ARRAY]),
-    (PARTITIONS, &[]),
-    (OPEN_POLICIES, &[Type::TEXT_ARRAY]),
-    (KEYLESS, &[]),
-    (READABLE_HASHES, &[]),
-    (BYPASSING_FUNCTIONS, &[Type::TEXT_ARRAY]),
-];
+const BYPASSING_FUNCTIONS: &str = concat!(
+    "SELECT p.oid::regprocedure::text FROM pg_catalog.pg_proc p \
+    WHERE p.pronamespace = 'app'::regnamespace AND p.prosecdef AND p.proname <> ALL ($1::text[]) AND NOT ",
+    owns_schema!(),
+    " AND (has_function_privilege(session_user, p.oid, 'EXECUTE') OR has_function_privilege('app_server', p.oid, 'EXECUTE') \
+      OR has_function_privilege('app_user', p.oid, 'EXECUTE')) ORDER BY 1 LIMIT 1"
+);
 
 /// The functions that the server needs: each takes the hash of a presented secret, or reads and changes nothing of a
 /// tenant, beside clean-ups, which see numbers and times.
@@ -206,8 +207,59 @@ const SERVING_FUNCTIONS: [&str; 73] = [
 ];
 
 /// Whether a tenant's statements can read the hashes of keys, which would prove each of those keys.
-const READABLE_HASHES: &str = "SELECT has_column_privilege('app_user', 'public.api_keys', 'key_hash', 'SELECT') \
-    OR has_column_privilege(session_user, 'public.api_keys', 'key_hash', 'SELECT')";
+const READABLE_HASHES: &str = concat!(
+    "SELECT NOT ",
+    owns_schema!(),
+    " AND (has_column_privilege('app_user', 'public.api_keys', 'key_hash', 'SELECT') \
+    OR has_column_privilege(session_user, 'public.api_keys', 'key_hash', 'SELECT'))"
+);
+
+/// Makes the statements that follow those of a tenant. Policies find rows by index: without this the question for any row that can be
+/// seen reads whole tables, and a start takes longer the more is stored.
+const AS_TENANT: &str = "SET LOCAL enable_seqscan = off; SET LOCAL ROLE app_user";
+
+/// One question to the catalog, and the verdict on its rows.
+struct Question {
+    sql: &'static str,
+    /// Its only parameter, if it has one.
+    names: Option<Vec<&'static str>>,
+    verdict: fn(&[Row]) -> Result<(), IsolationError>,
+}
+
+impl Question {
+    async fn ask(&self, client: &Client) -> Result<Vec<Row>, Error> {
+        match &self.names {
+            Some(names) => client.query_typed(self.sql, &[(names as Value<'_>, Type::TEXT_ARRAY)]).await,
+            None => client.query_typed(self.sql, &[]).await,
+        }
+    }
+}
+
+/// Whether every table exists and lets tenants see their own rows only.
+fn of_tables() -> [Question; 3] {
+    let all = [TENANT_TABLES.as_slice(), SERVER_TABLES.as_slice()].concat();
+    [
+        Question { sql: TABLES, names: Some(all), verdict: tables_are_forced },
+        Question { sql: REACHED, names: Some(SERVER_TABLES.to_vec()), verdict: none_is_reached },
+        Question { sql: PARTITIONS, names: None, verdict: partitions_are_closed },
+    ]
+}
+
+/// Whether every policy asks for the caller's role in the project, and nothing is accessible without the key of a member, unless the
+/// login role owns the schema.
+fn of_access() -> [Question; 4] {
+    let serving = Some(SERVING_FUNCTIONS.to_vec());
+    [
+        Question {
+            sql: OPEN_POLICIES,
+            names: Some(TENANT_TABLES.to_vec()),
+            verdict: policies_ask_for_the_role,
+        },
+        Question { sql: OPENS_WITHOUT_KEY, names: None, verdict: keys_are_needed },
+        Question { sql: READABLE_HASHES, names: None, verdict: hashes_are_hidden },
+        Question { sql: BYPASSING_FUNCTIONS, names: serving, verdict: functions_are_known },
+    ]
+}
 
 impl Database {
     /// Checks that tenants are isolated.
@@ -219,118 +271,61 @@ impl Database {
         first_error(schema, role)
     }
 
-    /// Whether the schema is complete and isolates tenants, over connections beside the pool that change no settings of their sessions.
-    /// Where it does not or cannot be read, [`Self::migrations`] and [`Self::prove_isolation`] have the reason.
+    /// Whether the schema is complete and isolates tenants, in one round trip over a connection beside the pool that changes no settings
+    /// of its session. Where it does not or cannot be read, [`Self::migrations`] and [`Self::prove_isolation`] have the reason.
     pub async fn is_prepared(&self) -> bool {
-        let beside = self.beside(&PARAMETERS);
-        // A new session of the database reads its catalogs first, which takes longer than these queries: so one session, for one after
-        // the other.
-        let migrations = beside.migrations().await;
-        let schema = beside.prove_schema().await;
-        let role = beside.prove_role().await;
-        beside.pool.close_idle();
-        first_error(schema, role).is_ok()
-            && migrations.is_ok_and(|all| all.iter().all(|one| one.applied_at.is_some()))
+        match self.prove_at_once().await {
+            Ok(is_prepared) => is_prepared,
+            Err(error) => {
+                tracing::debug!(%error, "the schema is not prepared");
+                false
+            }
+        }
+    }
+
+    /// Asks all questions in one transaction, each before the former is answered.
+    async fn prove_at_once(&self) -> Result<bool, IsolationError> {
+        let client = self.pool.bare_connection().await;
+        let client = client.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        let questions: Vec<Question> = of_tables().into_iter().chain(of_access()).collect();
+        let (begin, seen) = (Statements::with_settings("BEGIN READ ONLY"), any_row());
+        // Rows first: a function that one of the questions calls empties the context of the transaction.
+        let asked = join5(
+            client.batch_execute(&begin),
+            join3(client.batch_execute(AS_TENANT), only_row(&client, ROLE), only_row(&client, &seen)),
+            join(client.batch_execute("SET LOCAL ROLE NONE"), all_applied(&client)),
+            join_all(questions.iter().map(|question| question.ask(&client))),
+            client.batch_execute("ROLLBACK"),
+        );
+        let no_answer = |_| StoreError::Unreachable("the database does not answer".to_owned());
+        let (begun, (entered, role, seen), (left, applied), answers, ended) =
+            tokio::time::timeout(ROUND_TRIP_TIMEOUT, asked).await.map_err(no_answer)?;
+        for step in [begun, entered] {
+            step.map_err(|error| unavailable(&error))?;
+        }
+        role_is_ordinary(&role.map_err(|error| unavailable(&error))?.ok_or_else(no_row)?)?;
+        nothing_is_seen(&seen.map_err(|error| unavailable(&error))?.ok_or_else(no_row)?)?;
+        left.map_err(|error| unavailable(&error))?;
+        let is_applied = applied.map_err(|error| unavailable(&error))?;
+        for (question, answer) in questions.iter().zip(answers) {
+            (question.verdict)(&answer.map_err(|error| unavailable(&error))?)?;
+        }
+        ended.map_err(|error| unavailable(&error))?;
+        Ok(is_applied)
     }
 
     /// Checks the tables, and then policies and functions.
     async fn prove_schema(&self) -> [Result<(), IsolationError>; 2] {
-        let tables = self.prove_tables().await;
-        let rest = async {
-            self.prove_policies().await?;
-            self.prove_keys().await
-        };
-        let rest = if tables.is_ok() { rest.await } else { Ok(()) };
+        let tables = self.verdict_on(&of_tables()).await;
+        let rest = if tables.is_ok() { self.verdict_on(&of_access()).await } else { Ok(()) };
         [tables, rest]
     }
 
-    /// Checks that every table exists and lets tenants see their own rows only.
-    async fn prove_tables(&self) -> Result<(), IsolationError> {
-        let all: Vec<&str> = [TENANT_TABLES.as_slice(), SERVER_TABLES.as_slice()].concat();
-        let tables = self.call(Query::new(TABLES, &[&all])).await.map_err(StoreError::from)?;
-        for row in &tables {
-            let name: String = column(row, 0)?;
-            let (there, forced, policies): (bool, bool, bool) =
-                (column(row, 1)?, column(row, 2)?, column(row, 3)?);
-            if !there {
-                return Err(refused(format!(
-                    "table `{name}` is missing; run migrations/001_schema.sql, 002_policies.sql and 003_functions.sql again, as the \
-                     schema's owner"
-                )));
-            }
-            if !forced || !policies {
-                return Err(refused(format!(
-                    "table `{name}` lacks {}; run migrations/002_policies.sql again",
-                    if forced { "policies" } else { "forced row-level security" }
-                )));
-            }
-        }
-        let server: Vec<&str> = SERVER_TABLES.to_vec();
-        let reached = self.call(Query::new(REACHED, &[&server])).await.map_err(StoreError::from)?;
-        if let Some(row) = reached.first() {
-            let name: String = column(row, 0)?;
-            return Err(refused(format!(
-                "table `{name}` can be reached by the server's own role; run migrations/002_policies.sql again"
-            )));
-        }
-        self.prove_partitions().await
-    }
-
-    /// Checks that every policy asks for the caller's role in the project.
-    async fn prove_policies(&self) -> Result<(), IsolationError> {
-        let names: Vec<&str> = TENANT_TABLES.to_vec();
-        let open = self.call(Query::new(OPEN_POLICIES, &[&names])).await.map_err(StoreError::from)?;
-        if let Some(row) = open.first() {
-            let (policy, table): (String, String) = (column(row, 0)?, column(row, 1)?);
-            return Err(refused(format!(
-                "the policy `{policy}` of `{table}` does not ask for the role in the project; drop it, or take from app_user \
-                 the role that it is for"
-            )));
-        }
-        Ok(())
-    }
-
-    /// Checks that no partition of the events can be read by its own name.
-    async fn prove_partitions(&self) -> Result<(), IsolationError> {
-        let open = self.call(Query::new(PARTITIONS, &[])).await.map_err(StoreError::from)?;
-        let Some(row) = open.first() else { return Ok(()) };
-        let (name, forced): (String, bool) = (column(row, 0)?, column(row, 1)?);
-        Err(refused(format!(
-            "partition `{name}` {}; run migrations/002_policies.sql again",
-            if forced { "can be reached by its own name" } else { "lacks forced row-level security" }
-        )))
-    }
-
-    /// Checks that nothing is accessible without the key of a member, unless the login role owns the schema.
-    async fn prove_keys(&self) -> Result<(), IsolationError> {
-        let rows = self.call(Query::new(KEYLESS, &[])).await.map_err(StoreError::from)?;
-        let Some(row) = rows.first() else { return Ok(()) };
-        let (owner, opens): (bool, Option<bool>) = (column(row, 0)?, column(row, 1)?);
-        if owner {
-            return Ok(());
-        }
-        if opens == Some(true) {
-            return Err(refused(
-                "a project opens without a key; run migrations/002_policies.sql again".to_owned(),
-            ));
-        }
-        let hashes = self.call(Query::new(READABLE_HASHES, &[])).await.map_err(StoreError::from)?;
-        if hashes.first().map(|row| column(row, 0)).transpose()?.unwrap_or(true) {
-            return Err(refused(
-                "the login role or app_user may read the hashes of keys; take that right from them, or run \
-                 migrations/002_policies.sql again"
-                    .to_owned(),
-            ));
-        }
-        let serving: Vec<&str> = SERVING_FUNCTIONS.to_vec();
-        let beyond =
-            self.call(Query::new(BYPASSING_FUNCTIONS, &[&serving])).await.map_err(StoreError::from)?;
-        if let Some(row) = beyond.first() {
-            let function: String = column(row, 0)?;
-            return Err(refused(format!(
-                "the login role may call `{function}`, which is for the schema's owner alone; run \
-                 migrations/003_functions.sql again, as the owner"
-            )));
+    async fn verdict_on(&self, questions: &[Question]) -> Result<(), IsolationError> {
+        for question in questions {
+            let values: Vec<Value<'_>> = question.names.iter().map(|names| names as Value<'_>).collect();
+            let rows = self.call(Query::new(question.sql, &values)).await.map_err(StoreError::from)?;
+            (question.verdict)(&rows)?;
         }
         Ok(())
     }
@@ -350,32 +345,127 @@ impl Database {
     }
 }
 
-async fn role_holds(client: &tokio_postgres::Client) -> Result<(), IsolationError> {
-    if let Err(error) = client.batch_execute("SET LOCAL ROLE app_user").await {
+fn tables_are_forced(rows: &[Row]) -> Result<(), IsolationError> {
+    for row in rows {
+        let name: String = column(row, 0)?;
+        let (there, forced, policies): (bool, bool, bool) =
+            (column(row, 1)?, column(row, 2)?, column(row, 3)?);
+        if !there {
+            return Err(refused(format!(
+                "table `{name}` is missing; run migrations/001_schema.sql, 002_policies.sql and 003_functions.sql again, as the \
+                 schema's owner"
+            )));
+        }
+        if !forced || !policies {
+            return Err(refused(format!(
+                "table `{name}` lacks {}; run migrations/002_policies.sql again",
+                if forced { "policies" } else { "forced row-level security" }
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn none_is_reached(rows: &[Row]) -> Result<(), IsolationError> {
+    let Some(row) = rows.first() else { return Ok(()) };
+    let name: String = column(row, 0)?;
+    Err(refused(format!(
+        "table `{name}` can be reached by the server's own role; run migrations/002_policies.sql again"
+    )))
+}
+
+fn partitions_are_closed(rows: &[Row]) -> Result<(), IsolationError> {
+    let Some(row) = rows.first() else { return Ok(()) };
+    let (name, forced): (String, bool) = (column(row, 0)?, column(row, 1)?);
+    Err(refused(format!(
+        "partition `{name}` {}; run migrations/002_policies.sql again",
+        if forced { "can be reached by its own name" } else { "lacks forced row-level security" }
+    )))
+}
+
+fn policies_ask_for_the_role(rows: &[Row]) -> Result<(), IsolationError> {
+    let Some(row) = rows.first() else { return Ok(()) };
+    let (policy, table): (String, String) = (column(row, 0)?, column(row, 1)?);
+    Err(refused(format!(
+        "the policy `{policy}` of `{table}` does not ask for the role in the project; drop it, or take from app_user the role that \
+         it is for"
+    )))
+}
+
+fn keys_are_needed(rows: &[Row]) -> Result<(), IsolationError> {
+    if holds(rows)? {
+        return Err(refused(
+            "a project opens without a key; run migrations/002_policies.sql again".to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+fn hashes_are_hidden(rows: &[Row]) -> Result<(), IsolationError> {
+    if holds(rows)? {
+        return Err(refused(
+            "the login role or app_user may read the hashes of keys; take that right from them, or run \
+             migrations/002_policies.sql again"
+                .to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+fn functions_are_known(rows: &[Row]) -> Result<(), IsolationError> {
+    let Some(row) = rows.first() else { return Ok(()) };
+    let function: String = column(row, 0)?;
+    Err(refused(format!(
+        "the login role may call `{function}`, which is for the schema's owner alone; run migrations/003_functions.sql again, as \
+         the owner"
+    )))
+}
+
+async fn role_holds(client: &Client) -> Result<(), IsolationError> {
+    if let Err(error) = client.batch_execute(AS_TENANT).await {
         return Err(refused(format!(
             "the login role cannot become app_user ({}); make it a member: GRANT app_server TO <login role>",
             describe(&error)
         )));
     }
-    let no_row = || StoreError::Unavailable("the database returned no row".to_owned());
-    let role = only_row(client, ROLE).await.map_err(|error| unavailable(&error))?.ok_or_else(no_row)?;
+    let row = async |sql: &str| {
+        let row = only_row(client, sql).await.map_err(|error| unavailable(&error))?;
+        row.ok_or_else(no_row)
+    };
+    role_is_ordinary(&row(ROLE).await?)?;
+    nothing_is_seen(&row(&any_row()).await?)
+}
+
+fn role_is_ordinary(role: &Row) -> Result<(), IsolationError> {
     let (name, superuser, bypass): (String, bool, bool) =
-        (column(&role, 0)?, column(&role, 1)?, column(&role, 2)?);
+        (column(role, 0)?, column(role, 1)?, column(role, 2)?);
     if name != "app_user" || superuser || bypass {
         return Err(refused(format!(
             "statements would run as `{name}`, which {}; make it an ordinary role: ALTER ROLE app_user NOSUPERUSER NOBYPASSRLS",
             if superuser { "is a superuser" } else { "is exempt from row-level security" }
         )));
     }
+    Ok(())
+}
+
+/// Asks whether a tenant table shows any row.
+fn any_row() -> String {
     let any: Vec<String> = TENANT_TABLES.iter().map(|name| format!("EXISTS (SELECT FROM {name})")).collect();
-    let any = format!("SELECT {}", any.join(" OR "));
-    let seen = only_row(client, &any).await.map_err(|error| unavailable(&error))?.ok_or_else(no_row)?;
-    if column::<bool>(&seen, 0)? {
+    format!("SELECT {}", any.join(" OR "))
+}
+
+fn nothing_is_seen(seen: &Row) -> Result<(), IsolationError> {
+    if column(seen, 0)? {
         return Err(refused(
             "rows can be seen without a context; run migrations/002_policies.sql again".to_owned(),
         ));
     }
     Ok(())
+}
+
+/// The only value of the only row.
+fn holds(rows: &[Row]) -> Result<bool, StoreError> {
+    rows.first().ok_or_else(no_row).and_then(|row| column(row, 0))
 }
 
 /// A table that is missing, before what follows from it.
@@ -386,7 +476,11 @@ fn first_error(
     tables.and(role).and(rest)
 }
 
-fn unavailable(error: &tokio_postgres::Error) -> StoreError {
+fn no_row() -> StoreError {
+    StoreError::Unavailable("the database returned no row".to_owned())
+}
+
+fn unavailable(error: &Error) -> StoreError {
     StoreError::Unavailable(describe(error))
 }
 

@@ -6,6 +6,8 @@ use std::io::{self, Read};
 use flate2::read::ZlibDecoder;
 use memory_bank_core::error::StoreError;
 use tokio_postgres::error::SqlState;
+use tokio_postgres::types::Type;
+use tokio_postgres::{Client, Error};
 
 use crate::connection_guard::ConnectionGuard;
 use crate::database::Database;
@@ -96,10 +98,9 @@ impl Database {
         if statements.keeps_sessions() {
             return status(&*self.connection().await?).await;
         }
-        // Its session is used again for what a start asks next: a new one reads the catalogs of the database first.
         let connection = ConnectionGuard::open(&self.pool).await?;
         let client = connection.client()?;
-        let failed = |error: tokio_postgres::Error| StoreError::Unavailable(describe(&error));
+        let failed = |error: Error| StoreError::Unavailable(describe(&error));
         client.batch_execute(&statements.begin("BEGIN READ ONLY")).await.map_err(failed)?;
         let status = status(client).await;
         client.batch_execute("ROLLBACK").await.map_err(failed)?;
@@ -114,7 +115,7 @@ impl Database {
     pub async fn migrate(&self) -> Result<Vec<&'static str>, MigrateError> {
         // The connection is closed afterwards, which releases the lock in any case.
         let client = self.session().await?;
-        let failed = |error: tokio_postgres::Error| StoreError::Unavailable(describe(&error));
+        let failed = |error: Error| StoreError::Unavailable(describe(&error));
         // Other migrations may take long, and so may an index on much data.
         client.batch_execute("SET statement_timeout = 0; SET lock_timeout = 0").await.map_err(failed)?;
         client.execute("SELECT pg_advisory_lock($1)", &[&LOCK]).await.map_err(failed)?;
@@ -143,8 +144,19 @@ impl Database {
     }
 }
 
-async fn status(client: &tokio_postgres::Client) -> Result<Vec<Migration>, MigrateError> {
-    let failed = |error: tokio_postgres::Error| StoreError::Unavailable(describe(&error));
+/// Whether all migrations were applied, in one statement. It fails where none ever was.
+pub(crate) async fn all_applied(client: &Client) -> Result<bool, Error> {
+    let versions: Vec<&str> = MIGRATIONS.iter().map(|(version, _)| *version).collect();
+    let applied = format!(
+        "SELECT NOT ({BEFORE_TWO}) AND (SELECT count(DISTINCT m.version) = cardinality($1) \
+         FROM public.schema_migrations m WHERE m.version = ANY ($1))"
+    );
+    let rows = client.query_typed(&applied, &[(&versions, Type::TEXT_ARRAY)]).await?;
+    rows.first().map_or(Ok(false), |row| row.try_get(0))
+}
+
+async fn status(client: &Client) -> Result<Vec<Migration>, MigrateError> {
+    let failed = |error: Error| StoreError::Unavailable(describe(&error));
     let holds = async |question: &str| match only_row(client, question).await.map_err(failed)? {
         Some(row) => row.try_get::<_, bool>(0).map_err(failed),
         None => Ok(false),

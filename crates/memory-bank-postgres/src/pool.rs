@@ -12,7 +12,6 @@ use deadpool_postgres::{
 use memory_bank_core::clock::Entropy;
 use memory_bank_core::error::StoreError;
 use tokio::time::Instant;
-use tokio_postgres::types::Type;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::connect_error::ConnectError;
@@ -33,11 +32,8 @@ pub(crate) const WAIT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time-out of a connection beside the pool that checks whether the database is up.
 const BARE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The most connections beside the pool.
-const MAX_BARE: usize = 2;
-
-/// The most connections for the checks before a server listens.
-const MAX_UNSETTLED: usize = 3;
+/// The most connections beside the pool that are opened at once: those of the checks before a server listens.
+const MAX_BARE: usize = 3;
 
 /// The use of the pool at one time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,8 +54,6 @@ pub(crate) struct ConnectionPool {
     pool: Pool,
     /// Connections without session settings, which are closed after use.
     bare: Pool,
-    /// Connections without session settings, for the checks before a server listens.
-    unsettled: Pool,
     pub(crate) statements: Arc<Statements>,
     pub(crate) liveness: Arc<Liveness>,
 }
@@ -98,7 +92,6 @@ impl ConnectionPool {
         let malformed = |error: BuildError| ConnectError::Malformed(error.to_string());
         let statements = Arc::new(Statements::new(mode));
         let bare = pool(MAX_BARE).build().map_err(malformed)?;
-        let unsettled = pool(MAX_UNSETTLED).build().map_err(malformed)?;
         let pool = pool(max_connections.max(1));
         let pool = if statements.keeps_sessions() {
             let settings: Arc<str> = Statements::session_settings().into();
@@ -114,7 +107,7 @@ impl ConnectionPool {
             }))
         };
         let pool = pool.build().map_err(malformed)?;
-        Ok(Self { pool, bare, unsettled, statements, liveness: Arc::default() })
+        Ok(Self { pool, bare, statements, liveness: Arc::default() })
     }
 
     /// Sends an empty statement, and waits for its reply.
@@ -168,18 +161,6 @@ impl ConnectionPool {
     pub(crate) async fn bare_connection(&self) -> Result<ClientWrapper, ConnectError> {
         let client = self.bare.get().await.map_err(|error| Unreachable::from(&error))?;
         Ok(Object::take(client))
-    }
-
-    /// A pool beside this one whose connections change no settings of their sessions, so that it may be used before it is known whether
-    /// others get these sessions next. The types of the parameters of `known` statements are not asked for.
-    pub(crate) fn beside(&self, known: &[(&'static str, &[Type])]) -> Self {
-        let statements = Arc::new(Statements::with_types(known));
-        Self { pool: self.unsettled.clone(), statements, ..self.clone() }
-    }
-
-    /// Closes the idle connections.
-    pub(crate) fn close_idle(&self) {
-        self.pool.retain(|_, _| false);
     }
 
     /// The size of the pool, and the connections in use, idle and waited for.

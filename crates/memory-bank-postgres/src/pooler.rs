@@ -77,11 +77,9 @@ impl Database {
         let mut second = Side { client: &client, session: None };
         // Other clients of the pooler may take a session and return it in between, so that it seems to be kept; random pauses make it unlikely every time.
         let (mut holder, mut other) = (&mut second, &mut first);
-        for number in 0..ROUNDS {
-            if number > 0 {
-                tokio::time::sleep(self.pause()).await;
-            }
-            let outcome = round(holder, other).await;
+        for number in 1..=ROUNDS {
+            let pause = if number < ROUNDS { self.pause() } else { Duration::ZERO };
+            let outcome = round(holder, other, pause).await;
             if !matches!(outcome, Ok(Pooling::Session)) {
                 return outcome;
             }
@@ -110,8 +108,12 @@ impl Side<'_> {
     }
 }
 
-/// One connection keeps a session in an open transaction; then the other one queries its own session.
-async fn round(holder: &mut Side<'_>, other: &mut Side<'_>) -> Result<Pooling, ConnectError> {
+/// One connection keeps a session in an open transaction; then the other one queries its own session. Ends after the pause.
+async fn round(
+    holder: &mut Side<'_>,
+    other: &mut Side<'_>,
+    pause: Duration,
+) -> Result<Pooling, ConnectError> {
     let held = match session_of(holder.client, &format!("BEGIN READ ONLY; {SESSION}")).await {
         Ok(held) => held,
         Err(error) => {
@@ -124,7 +126,8 @@ async fn round(holder: &mut Side<'_>, other: &mut Side<'_>) -> Result<Pooling, C
         }
     };
     let outcome = compare_within(&held, holder, other).await;
-    match holder.client.batch_execute("ROLLBACK").await {
+    let (ended, ()) = future::join(holder.client.batch_execute("ROLLBACK"), tokio::time::sleep(pause)).await;
+    match ended {
         Ok(()) => outcome,
         Err(error) => outcome.map(|_| Pooling::Unknown(describe(&error))),
     }

@@ -79,13 +79,6 @@ impl Statements {
         Self { mode, carries_prepared: AtomicBool::new(false), types: RwLock::default() }
     }
 
-    /// Like [`Self::new`] for transactions, with the parameter types of some statements. It sends no question for these types.
-    pub(crate) fn with_types(known: &[(&'static str, &[Type])]) -> Self {
-        let statements = Self::new(PoolerMode::Transaction);
-        statements.types.write().extend(known.iter().map(|(sql, types)| (*sql, Arc::from(*types))));
-        statements
-    }
-
     pub(crate) fn mode(&self) -> PoolerMode {
         self.mode
     }
@@ -106,8 +99,13 @@ impl Statements {
         if self.keeps_sessions() {
             return Cow::Borrowed(begin);
         }
+        Cow::Owned(Self::with_settings(begin))
+    }
+
+    /// `begin`, which begins a transaction, with the settings of a session for this transaction only.
+    pub(crate) fn with_settings(begin: &str) -> String {
         let settings = SETTINGS.map(|(name, value)| format!("; SET LOCAL {name} = {value}"));
-        Cow::Owned(format!("{begin}{}; {COMMIT}true)", settings.concat()))
+        format!("{begin}{}; {COMMIT}true)", settings.concat())
     }
 
     /// Prepares a statement, or finds that it is prepared; on a connection without a transaction.

@@ -5,22 +5,21 @@
 
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use crate::{MIGRATOR, SERVER, TLS_ONLY, sql};
+use crate::server_files::ServerFiles;
+use crate::{MIGRATOR, Place, SERVER, TLS_ONLY, sql};
 
 /// The least free memory for the data of the servers, in bytes. All tests together take less than half of it.
 const MIN_FREE_BYTES: u64 = 6 * 1024 * 1024 * 1024;
 
 /// How the server runs: fast, since its data need not survive. Tests run statements once, so compiling them costs more than it saves.
 const SETTINGS: &str = "-c fsync=off -c full_page_writes=off -c jit=off -c max_connections=300 -c shared_buffers=128MB \
-    -c listen_addresses=127.0.0.1 -c log_min_messages=fatal";
+    -c log_min_messages=fatal";
 
 /// The running server.
 #[derive(Debug)]
@@ -185,7 +184,8 @@ fn running(home: &Path) -> Option<u16> {
 }
 
 fn start_server(programs: &Path, home: &Path, locks: &Path) -> u16 {
-    let files = ServerFiles { programs, home, user: server_user() };
+    let place = Place::here();
+    let files = ServerFiles { programs, home, place: &place, user: server_user() };
     files.make();
     encrypt(home, &files.data(), files.user.as_deref());
     let port = free_port();
@@ -202,101 +202,6 @@ fn start_server(programs: &Path, home: &Path, locks: &Path) -> u16 {
 /// When the system has no free port.
 pub fn free_port() -> u16 {
     TcpListener::bind(("127.0.0.1", 0)).and_then(|free| free.local_addr()).expect("a free port").port()
-}
-
-/// A folder with a server's data, and the programs that run it.
-pub(crate) struct ServerFiles<'a> {
-    pub(crate) programs: &'a Path,
-    pub(crate) home: &'a Path,
-    /// The user to run as, when tests run as root.
-    pub(crate) user: Option<String>,
-}
-
-impl ServerFiles<'_> {
-    fn data(&self) -> PathBuf {
-        self.home.join("data")
-    }
-
-    /// Makes the folder and the files of an empty server.
-    pub(crate) fn make(&self) {
-        self.make_folder();
-        let initdb = self
-            .command("initdb")
-            .args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync", "-D"])
-            .arg(self.data())
-            .output()
-            .expect("initdb");
-        succeeded("initdb", initdb);
-    }
-
-    /// Makes the folder, and the files of a server that follows a stopped one, whose files these are and which listens on this port.
-    pub(crate) fn copy(&self, primary: &ServerFiles<'_>, port: u16) {
-        self.make_folder();
-        let copied = Command::new("cp").arg("-a").args([primary.data(), self.data()]).output().expect("cp");
-        succeeded("a copy of the test server", copied);
-        let follow = format!(
-            "primary_conninfo = 'host=127.0.0.1 port={port} user=postgres sslmode=disable'\n\
-             wal_retrieve_retry_interval = '200ms'\n"
-        );
-        let mut settings = File::options().append(true).open(self.data().join("postgresql.auto.conf"));
-        let written = settings.as_mut().map(|file| file.write_all(follow.as_bytes()));
-        written.expect("the settings of the copy").expect("the settings of the copy");
-        fs::write(self.data().join("standby.signal"), "").expect("the mark of a standby");
-    }
-
-    fn make_folder(&self) {
-        let _nothing_there = fs::remove_dir_all(self.home);
-        fs::create_dir_all(self.home).expect("a folder for the test server");
-        fs::set_permissions(self.home, fs::Permissions::from_mode(0o755)).expect("its permissions");
-        if let Some(user) = &self.user {
-            succeeded("chown", Command::new("chown").arg(user).arg(self.home).output().expect("chown"));
-        }
-    }
-
-    /// Starts the server and waits until it accepts connections.
-    pub(crate) fn launch(&self, port: u16, settings: &str) {
-        let options = format!("-p {port} -k {} {settings}", self.home.display());
-        let started = self
-            .command("pg_ctl")
-            .args(["start", "-w", "-t", "60", "-D"])
-            .arg(self.data())
-            .arg("-l")
-            .arg(self.home.join("server.log"))
-            .args(["-o", &options])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
-            .expect("pg_ctl");
-        let log = || fs::read_to_string(self.home.join("server.log")).unwrap_or_default();
-        assert!(started.success(), "{}", log());
-    }
-
-    /// Ends the server as a crash would, without a flush.
-    pub(crate) fn crash(&self) {
-        self.stop("immediate");
-    }
-
-    /// Ends the server in this mode of `pg_ctl`.
-    pub(crate) fn stop(&self, mode: &str) {
-        let mut command = self.command("pg_ctl");
-        command.args(["stop", "-m", mode, "-D"]).arg(self.data());
-        let _ended = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
-    }
-
-    fn command(&self, program: &str) -> Command {
-        let mut command = match &self.user {
-            // The server refuses to run as root.
-            Some(user) => {
-                let mut command = Command::new("setpriv");
-                command.args([&format!("--reuid={user}"), "--regid=nogroup", "--clear-groups", "--"]);
-                command.arg(self.programs.join(program));
-                command
-            }
-            None => Command::new(self.programs.join(program)),
-        };
-        command.env("LC_ALL", "C.UTF-8").env("HOME", self.home).current_dir(self.home).stdin(Stdio::null());
-        command
-    }
 }
 
 /// Gives the server a certificate of an authority made for it, and a role that may connect with TLS only.

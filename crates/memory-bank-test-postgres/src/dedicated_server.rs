@@ -1,22 +1,24 @@
 //! A PostgreSQL of one test alone, which may crash it and start it again.
 
+use std::net::SocketAddrV4;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::cluster::{ServerFiles, data_root, free_port, programs, server_user, succeeded};
-use crate::{MIGRATOR, SERVER, StandbyServer, sql};
+use crate::cluster::{data_root, free_port, programs, server_user, succeeded};
+use crate::server_files::ServerFiles;
+use crate::{MIGRATOR, Place, SERVER, StandbyServer, sql};
 
 /// The one database that is in it.
 const DATABASE: &str = "bank";
 /// Unlike the shared server's, these settings let commits survive a crash.
-const SETTINGS: &str = "-c shared_buffers=32MB -c max_connections=100 -c listen_addresses=127.0.0.1 \
-    -c log_min_messages=fatal";
+const SETTINGS: &str = "-c shared_buffers=32MB -c max_connections=100 -c log_min_messages=fatal";
 
 /// A server with an empty database that belongs to [`MIGRATOR`]. Dropped, it is gone.
 #[derive(Debug)]
 pub struct DedicatedServer {
     programs: PathBuf,
     home: PathBuf,
+    place: Place,
     port: u16,
 }
 
@@ -24,9 +26,15 @@ impl DedicatedServer {
     /// Starts one.
     #[must_use]
     pub fn start() -> Self {
+        Self::start_at(&Place::here())
+    }
+
+    /// Starts one at another place.
+    #[must_use]
+    pub fn start_at(place: &Place) -> Self {
         let port = free_port();
         let home = data_root().join(format!("memory-bank-own-{}-{port}", std::process::id()));
-        let server = Self { programs: programs(), home, port };
+        let server = Self { programs: programs(), home, place: place.clone(), port };
         server.files().make();
         server.start_again();
         server.psql("postgres", &format!("CREATE ROLE {MIGRATOR} LOGIN CREATEROLE"));
@@ -38,8 +46,14 @@ impl DedicatedServer {
     /// A streaming replica of it. It is stopped for a moment, and started again.
     #[must_use]
     pub fn standby(&self) -> StandbyServer {
+        self.standby_at(&Place::here(), self.address())
+    }
+
+    /// The same at another place, from where it reaches this server at this address.
+    #[must_use]
+    pub fn standby_at(&self, place: &Place, primary: SocketAddrV4) -> StandbyServer {
         self.files().stop("fast");
-        let standby = StandbyServer::of(&self.files(), self.port, DATABASE);
+        let standby = StandbyServer::of(&self.files(), place, primary, DATABASE);
         self.start_again();
         standby
     }
@@ -60,7 +74,12 @@ impl DedicatedServer {
         self.files().crash();
     }
 
-    /// Starts it after a crash, on the same port.
+    /// Ends all its processes as `kill -9` does.
+    pub fn kill(&self) {
+        self.files().kill();
+    }
+
+    /// Starts it after its end, on the same port.
     pub fn start_again(&self) {
         self.files().launch(self.port, SETTINGS);
     }
@@ -85,16 +104,28 @@ impl DedicatedServer {
         &self.home
     }
 
-    /// The port that it listens on, at 127.0.0.1.
+    /// The port that it listens on.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
     }
 
+    /// The address that it listens on.
+    #[must_use]
+    pub fn address(&self) -> SocketAddrV4 {
+        SocketAddrV4::new(self.place.address(), self.port)
+    }
+
     /// The connection string of a role.
     #[must_use]
     pub fn url_of(&self, role: &str) -> String {
-        format!("postgres://{role}@127.0.0.1:{}/{DATABASE}?sslmode=disable", self.port)
+        self.url_through(role, self.address())
+    }
+
+    /// The same for a client that reaches the server at another address.
+    #[must_use]
+    pub fn url_through(&self, role: &str, address: SocketAddrV4) -> String {
+        format!("postgres://{role}@{address}/{DATABASE}?sslmode=disable")
     }
 
     /// Runs SQL in the database as the superuser, past all policies; returns psql's output without headings.
@@ -103,12 +134,12 @@ impl DedicatedServer {
     }
 
     fn psql(&self, database: &str, sql: &str) -> String {
-        let sent = sql::run(self.port, "postgres", database, &[sql]);
+        let sent = sql::run_at(self.address(), "postgres", database, &[sql]);
         sent.unwrap_or_else(|error| panic!("{sql}: {error}"))
     }
 
     fn files(&self) -> ServerFiles<'_> {
-        ServerFiles { programs: &self.programs, home: &self.home, user: server_user() }
+        ServerFiles { programs: &self.programs, home: &self.home, place: &self.place, user: server_user() }
     }
 }
 

@@ -1,6 +1,6 @@
 //! A real PostgreSQL for tests: one server for all test processes of this user, a migrated template, and a database of
 //! its own for each test, cloned from the template. A real Redis too, one for each test that wants it. The binary lends
-//! both to tests in other languages.
+//! both to tests in other languages. Links and network namespaces between programs of a test can be cut.
 //!
 //! The server's programs are those of Debian's newest installed version, or those in the folder that
 //! `MEMORY_BANK_TEST_POSTGRES_BIN` names. The server lives in the temporary folder, listens on 127.0.0.1 and a socket,
@@ -9,9 +9,12 @@
 mod cluster;
 mod dedicated_server;
 mod link;
+mod namespaces;
 mod pgbouncer;
+mod place;
 pub mod proxy;
 mod redis;
+mod server_files;
 mod sql;
 mod standby;
 
@@ -23,7 +26,9 @@ use crate::cluster::Cluster;
 pub use crate::cluster::free_port;
 pub use crate::dedicated_server::DedicatedServer;
 pub use crate::link::Link;
+pub use crate::namespaces::{Direction, Namespaces};
 pub use crate::pgbouncer::PgBouncer;
+pub use crate::place::Place;
 pub use crate::redis::TestRedis;
 pub use crate::standby::StandbyServer;
 

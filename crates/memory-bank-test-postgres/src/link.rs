@@ -1,9 +1,9 @@
-//! A network between a server and its database or Redis that can be cut: a forwarder on loopback. While it is cut, nothing passes
+//! A network between two programs that can be cut: a forwarder on loopback. While it is cut, nothing passes
 //! and nothing is refused, as when a cable is unplugged; after that the old connections stay silent, as behind a firewall that has
 //! forgotten them, and new ones pass.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddrV4, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -20,7 +20,7 @@ struct State {
 
 /// Forwards connections to a port until it is dropped.
 pub struct Link {
-    port: u16,
+    address: SocketAddrV4,
     state: Arc<State>,
 }
 
@@ -31,8 +31,17 @@ impl Link {
     /// There is no free port.
     #[must_use]
     pub fn to(target: u16) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let port = listener.local_addr().expect("the port").port();
+        Self::between(Ipv4Addr::LOCALHOST, SocketAddrV4::new(Ipv4Addr::LOCALHOST, target))
+    }
+
+    /// A link from an address of this machine to another one.
+    ///
+    /// # Panics
+    /// There is no free port.
+    #[must_use]
+    pub fn between(here: Ipv4Addr, target: SocketAddrV4) -> Self {
+        let listener = TcpListener::bind((here, 0)).expect("a free port");
+        let address = SocketAddrV4::new(here, listener.local_addr().expect("the port").port());
         let state = Arc::new(State {
             cuts: AtomicU64::new(0),
             is_cut: AtomicBool::new(false),
@@ -48,13 +57,19 @@ impl Link {
                 std::thread::spawn(move || forward(client, target, &state));
             }
         });
-        Self { port, state }
+        Self { address, state }
     }
 
-    /// The port to connect to, at 127.0.0.1.
+    /// The port to connect to.
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.port
+        self.address.port()
+    }
+
+    /// The address to connect to.
+    #[must_use]
+    pub fn address(&self) -> SocketAddrV4 {
+        self.address
     }
 
     /// From now on nothing passes.
@@ -75,17 +90,17 @@ impl Drop for Link {
         self.cut();
         self.mend();
         // Wakes the listener.
-        let _connected = TcpStream::connect(("127.0.0.1", self.port));
+        let _connected = TcpStream::connect(self.address);
     }
 }
 
 /// Connects a client with the target, as soon as the link passes.
-fn forward(client: TcpStream, target: u16, state: &Arc<State>) {
+fn forward(client: TcpStream, target: SocketAddrV4, state: &Arc<State>) {
     while state.is_cut.load(Ordering::SeqCst) && !state.is_over.load(Ordering::SeqCst) {
         std::thread::sleep(PAUSE);
     }
     let cuts = state.cuts.load(Ordering::SeqCst);
-    let Ok(server) = TcpStream::connect(("127.0.0.1", target)) else { return };
+    let Ok(server) = TcpStream::connect(target) else { return };
     let _slower = (client.set_nodelay(true), server.set_nodelay(true));
     let (Ok(other_client), Ok(other_server)) = (client.try_clone(), server.try_clone()) else { return };
     let shared = Arc::clone(state);

@@ -1,8 +1,10 @@
 //! A real Redis for tests, one process each, on a port of its own.
 
 use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
+
+use crate::Place;
 
 /// How long it may take to start.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
@@ -11,6 +13,7 @@ const START_TIMEOUT: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub struct TestRedis {
     process: Child,
+    place: Place,
     port: u16,
 }
 
@@ -32,17 +35,27 @@ impl TestRedis {
     /// The same with more options of `redis-server`.
     #[must_use]
     pub fn start_with(port: u16, options: &[&str]) -> Self {
-        let process = Command::new("redis-server")
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+        Self::start_at(&Place::here(), port, options)
+    }
+
+    /// The same at another place.
+    #[must_use]
+    pub fn start_at(place: &Place, port: u16, options: &[&str]) -> Self {
+        let address = place.address().to_string();
+        let process = place
+            .command("redis-server")
+            .args(["--port", &port.to_string(), "--bind", &address, "--save", "", "--appendonly", "no"])
+            // It has no password; without this it would serve its own machine only.
+            .args(["--protected-mode", "no"])
             .args(options)
             .current_dir(std::env::temp_dir())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()
             .expect("redis-server is not installed: run scripts/setup");
-        let redis = Self { process, port };
+        let redis = Self { process, place: place.clone(), port };
         let began = Instant::now();
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        while TcpStream::connect((place.address(), port)).is_err() {
             assert!(began.elapsed() < START_TIMEOUT, "Redis did not start");
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -52,10 +65,10 @@ impl TestRedis {
     /// The connection string.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+        format!("redis://{}:{}", self.place.address(), self.port)
     }
 
-    /// The port that it listens on, at 127.0.0.1.
+    /// The port that it listens on.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port

@@ -1,6 +1,7 @@
 //! SQL in one session, sent as `psql` would send it. A process of `psql` for each statement took a third of the processor time of
 //! the store's tests.
 
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
 use tokio_postgres::config::SslMode;
@@ -14,8 +15,26 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
 /// # Errors
 /// The first error, in the words of `psql`; later texts are not sent.
 pub(crate) fn run(port: u16, role: &str, database: &str, texts: &[&str]) -> Result<String, String> {
+    run_at(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port), role, database, texts)
+}
+
+/// The same at another address.
+///
+/// # Errors
+/// As above.
+pub(crate) fn run_at(
+    address: SocketAddrV4,
+    role: &str,
+    database: &str,
+    texts: &[&str],
+) -> Result<String, String> {
     let mut config = Config::new();
-    config.host("127.0.0.1").port(port).user(role).dbname(database).ssl_mode(SslMode::Disable);
+    config
+        .host(address.ip().to_string())
+        .port(address.port())
+        .user(role)
+        .dbname(database)
+        .ssl_mode(SslMode::Disable);
     config.application_name("psql").connect_timeout(CONNECT_TIMEOUT);
     // A thread of its own: the caller's may belong to a runtime, which none can be started in.
     let sent = || {

@@ -1,14 +1,15 @@
 //! A streaming replica of a server that one test has for itself.
 
+use std::net::SocketAddrV4;
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::cluster::{ServerFiles, data_root, free_port, server_user, succeeded};
-use crate::sql;
+use crate::cluster::{data_root, free_port, server_user};
+use crate::server_files::ServerFiles;
+use crate::{Place, sql};
 
-const SETTINGS: &str = "-c shared_buffers=32MB -c max_connections=100 -c listen_addresses=127.0.0.1 \
-    -c hot_standby=on -c wal_retrieve_retry_interval=200ms -c log_min_messages=fatal";
+const SETTINGS: &str = "-c shared_buffers=32MB -c max_connections=100 -c hot_standby=on \
+    -c wal_retrieve_retry_interval=200ms -c log_min_messages=fatal";
 /// How long a standby may take to catch up.
 const CATCH_UP: Duration = Duration::from_secs(60);
 
@@ -17,17 +18,24 @@ const CATCH_UP: Duration = Duration::from_secs(60);
 pub struct StandbyServer {
     programs: PathBuf,
     home: PathBuf,
+    place: Place,
     port: u16,
     database: &'static str,
 }
 
 impl StandbyServer {
-    /// Copies a stopped server, and follows it when it listens on this port again.
-    pub(crate) fn of(primary: &ServerFiles<'_>, primary_port: u16, database: &'static str) -> Self {
+    /// Copies a stopped server, and follows it when it is reached at this address again.
+    pub(crate) fn of(
+        primary: &ServerFiles<'_>,
+        place: &Place,
+        address: SocketAddrV4,
+        database: &'static str,
+    ) -> Self {
         let port = free_port();
         let home = data_root().join(format!("memory-bank-standby-{}-{port}", std::process::id()));
-        let standby = Self { programs: primary.programs.to_owned(), home, port, database };
-        standby.files().copy(primary, primary_port);
+        let standby =
+            Self { programs: primary.programs.to_owned(), home, place: place.clone(), port, database };
+        standby.files().copy(primary, address);
         standby.start_again();
         standby
     }
@@ -37,7 +45,12 @@ impl StandbyServer {
         self.files().crash();
     }
 
-    /// Starts it after a crash, on the same port.
+    /// Ends all its processes as `kill -9` does.
+    pub fn kill(&self) {
+        self.files().kill();
+    }
+
+    /// Starts it after its end, on the same port.
     pub fn start_again(&self) {
         self.files().launch(self.port, SETTINGS);
     }
@@ -50,13 +63,7 @@ impl StandbyServer {
 
     /// Stops (`STOP`) or continues (`CONT`) all its processes, as a machine does that hangs.
     pub fn signal(&self, name: &str) {
-        let pid = std::fs::read_to_string(self.home.join("data/postmaster.pid")).expect("a running standby");
-        let pid = pid.lines().next().expect("its process").trim().to_owned();
-        let listed = Command::new("ps").args(["-o", "pid=", "--ppid", &pid]).output().expect("ps");
-        let children = succeeded("ps", listed);
-        let mut kill = Command::new("kill");
-        kill.arg(format!("-{name}")).arg(&pid).args(children.split_whitespace());
-        succeeded("kill", kill.output().expect("kill"));
+        let _processes = self.files().signal(name);
     }
 
     /// Makes it a primary of its own.
@@ -73,26 +80,38 @@ impl StandbyServer {
         }
     }
 
-    /// The port that it listens on, at 127.0.0.1.
+    /// The port that it listens on.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
     }
 
+    /// The address that it listens on.
+    #[must_use]
+    pub fn address(&self) -> SocketAddrV4 {
+        SocketAddrV4::new(self.place.address(), self.port)
+    }
+
     /// The connection string of a role.
     #[must_use]
     pub fn url_of(&self, role: &str) -> String {
-        format!("postgres://{role}@127.0.0.1:{}/{}?sslmode=disable", self.port, self.database)
+        self.url_through(role, self.address())
+    }
+
+    /// The same for a client that reaches the server at another address.
+    #[must_use]
+    pub fn url_through(&self, role: &str, address: SocketAddrV4) -> String {
+        format!("postgres://{role}@{address}/{}?sslmode=disable", self.database)
     }
 
     /// Runs SQL as the superuser; returns psql's output without headings.
     pub fn query(&self, sql: &str) -> String {
-        let sent = sql::run(self.port, "postgres", self.database, &[sql]);
+        let sent = sql::run_at(self.address(), "postgres", self.database, &[sql]);
         sent.unwrap_or_else(|error| panic!("{sql}: {error}"))
     }
 
     fn files(&self) -> ServerFiles<'_> {
-        ServerFiles { programs: &self.programs, home: &self.home, user: server_user() }
+        ServerFiles { programs: &self.programs, home: &self.home, place: &self.place, user: server_user() }
     }
 }
 

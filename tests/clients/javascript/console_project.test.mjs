@@ -2,6 +2,7 @@
 // changes as they happen; and that others see nothing of it. Every name is a script.
 
 import assert from "node:assert/strict";
+import { connect, createServer } from "node:net";
 import { after, before, test } from "node:test";
 import { accessible, fits, launch, open, PHONE, picture, plainField, signIn, skip, withTools } from "./lib/console.mjs";
 import { Database } from "./lib/http_server.mjs";
@@ -99,6 +100,35 @@ test("a member whose key was never kept gets a new one from an owner, and the pa
   assert.equal((await send("GET", "documents", undefined, key)).status, 200);
   await page.goto(`${server.origin}/app/project/keys`);
   await page.getByText("You change label, rights and limit of your own keys only.").waitFor();
+});
+
+test("the page of limits names what needs attention, and notices by itself that all is well again", { skip }, async (t) => {
+  const { hostname, port } = new URL(database.redis);
+  const links = new Set();
+  let isCut = false;
+  const link = createServer((client) => {
+    if (isCut) return client.destroy();
+    const redis = connect(Number(port), hostname);
+    for (const [one, other] of [[client, redis], [redis, client]]) {
+      links.add(one);
+      one.on("error", () => {}).on("close", () => links.delete(one) && other.destroy()).pipe(other);
+    }
+  });
+  await new Promise((done) => link.listen(0, "127.0.0.1", done));
+  t.after(() => link.close());
+  const behind = await database.serve({ REDIS_URL: Object.assign(new URL(database.redis), { host: `127.0.0.1:${link.address().port}` }).href });
+  t.after(() => behind.stop());
+  const page = await open(t, browser, behind.origin);
+  await signIn(page, behind.origin, alice.key, "/app/project/health");
+  await page.getByText("All is well.").waitFor();
+  isCut = true;
+  links.forEach((end) => end.destroy());
+  await part(page, "Members").click();
+  await part(page, "Limits and health").click();
+  await page.getByText(/^Redis does not answer/).waitFor();
+  await accessible(page);
+  isCut = false;
+  await page.getByText("All is well.").waitFor();
 });
 
 test("an owner makes and revokes keys, ends an application's access, and reads the audit log and the limits", { skip }, async (t) => {

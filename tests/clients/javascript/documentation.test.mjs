@@ -10,7 +10,7 @@ import { emptyFolder, freshBank } from "./lib/project.mjs";
 import { BINARY, ENVIRONMENT } from "./lib/server.mjs";
 
 const ROOT = resolve(import.meta.dirname, "../../..");
-const PAGES = [".", "docs", "docs/decisions", "bench"]
+const PAGES = [".", "docs", "docs/decisions", "bench", "bench/results"]
   .flatMap((folder) => readdirSync(join(ROOT, folder)).map((name) => join(folder, name)))
   .filter((name) => name.endsWith(".md"));
 const page = (name) => readFileSync(join(ROOT, name), "utf8");

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::error::StoreError;
 use crate::limits;
 
-/// Memory of an index per byte of a document's text, measured on prose and lists (`bench/README.md`): the text, its
+/// Memory of an index per byte of a document's text, measured on prose and lists (`bench/results/first-searches.md`): the text, its
 /// lower-case copy, its units and their postings.
 const INDEX_BYTES_PER_DOCUMENT_BYTE: u64 = 7;
 /// Memory of an index per byte of the texts of a graph, which the graph stores, too.

@@ -117,8 +117,7 @@ pub fn write_history_line(link: &Link) -> Result<Vec<u8>, NotTransferable> {
         kind: kind.as_str().to_owned(),
         path: path.as_str().to_owned(),
         former_path: former_path.as_ref().map(|path| path.as_str().to_owned()),
-        // Databases have microseconds; each would round the rest in its own way.
-        at: Timestamp::from_microsecond(at.as_microsecond()).unwrap_or(*at),
+        at: in_microseconds(*at),
         author: author.clone(),
         key: key.map(|key| key.0),
         session: session.clone(),
@@ -131,6 +130,11 @@ pub fn write_history_line(link: &Link) -> Result<Vec<u8>, NotTransferable> {
         former: step.map(|(_, back)| back.former().to_owned()),
     };
     serde_json::to_vec(&line).map_err(|error| NotTransferable(error.to_string()))
+}
+
+/// A time as databases have it; each would round the rest in its own way.
+fn in_microseconds(at: Timestamp) -> Timestamp {
+    Timestamp::from_microsecond(at.as_microsecond()).unwrap_or(at)
 }
 
 /// The version of a line.
@@ -156,7 +160,7 @@ pub fn read_history_line(line: &[u8]) -> Result<Link, NotTransferable> {
         former_path: line.former_path.as_deref().map(path).transpose()?,
         document: line.document,
         number: line.number,
-        at: line.at,
+        at: in_microseconds(line.at),
         author: line.author,
         key: line.key.map(KeyId),
         key_prefix: None,
@@ -200,6 +204,14 @@ mod tests {
             former: Some(Etag::of("before")),
             back: Some(Delta::from_parts(1, 2, "\u{1F600}\r\n".to_owned())),
         }
+    }
+
+    #[test]
+    fn a_time_is_read_in_microseconds() {
+        let line = String::from_utf8(write_history_line(&link()).unwrap()).unwrap();
+        let finer = line.replace("00:00.123456Z", "00:00.123456789Z");
+        assert_ne!(finer, line);
+        assert_eq!(read_history_line(finer.as_bytes()).unwrap(), read_history_line(line.as_bytes()).unwrap());
     }
 
     #[test]

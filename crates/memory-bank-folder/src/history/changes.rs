@@ -190,11 +190,12 @@ impl Writer<'_> {
             let is_replaced = change.revives.is_some() && before.is_some();
             if is_replaced {
                 // Another document has the name until this one comes back.
-                let deleted = self.deletion(file_of(pending, &change.path)?, &change.path, before.take(), by);
+                let deleted =
+                    self.deletion(file_of(pending, &change.path)?, &change.path, before.take(), by)?;
                 self.append(deleted, pending)?;
             }
             if before.is_some() || after.is_some() {
-                let mut record = self.next(file_of(pending, &change.path)?, change, (before, after), by);
+                let mut record = self.next(file_of(pending, &change.path)?, change, (before, after), by)?;
                 record.facts.over = over(change).filter(|_| is_old || is_replaced);
                 self.append(record, pending)?;
             }
@@ -222,7 +223,7 @@ impl Writer<'_> {
     ) -> Result<(Record, Record), StoreError> {
         let from = file_of(pending, &old.path)?;
         let kind = if by.is_outside { Kind::Outside } else { Kind::Renamed };
-        let mut facts = self.facts(from, &new.path, kind, by);
+        let mut facts = self.facts(from, (&old.path, &new.path), kind, by)?;
         let etag = |text: Option<&Text>| text.map(|text| text.etag.as_str().to_owned());
         let content = |text: Option<&Text>| text.map_or_else(String::new, |text| text.content.clone());
         let (before, after) = (content(old.before.as_ref()), content(new.after.as_ref()));
@@ -238,13 +239,24 @@ impl Writer<'_> {
         Ok((Record::new(moved, None, None), Record::new(facts, Some((&delta, inserted)), whole)))
     }
 
-    /// The facts of the next version.
-    fn facts(&self, file: &HistoryFile, path: &DocumentPath, kind: Kind, by: &ChangeAuthor) -> Facts {
+    /// The facts of the next version of the document that has the first name, and then the second one.
+    fn facts(
+        &self,
+        file: &HistoryFile,
+        (before, path): (&DocumentPath, &DocumentPath),
+        kind: Kind,
+        by: &ChangeAuthor,
+    ) -> Result<Facts, StoreError> {
         // A document that moved away is another one than a new one of its name.
-        let last = file.last.as_ref().filter(|last| last.facts.kind != Kind::Moved);
+        let mut last = file.last.as_ref().filter(|last| last.facts.kind != Kind::Moved);
+        if let Some(deleted) = last.filter(|last| last.facts.after.is_none())
+            && self.came_back(before, deleted)?
+        {
+            last = None;
+        }
         let last = last.map(|last| (last.facts.document, last.facts.number.max(file.highest)));
         let (document, number) = last.unwrap_or_else(|| (self.entropy.id(), 0));
-        Facts {
+        Ok(Facts {
             document,
             number: number.saturating_add(1),
             kind,
@@ -266,7 +278,15 @@ impl Writer<'_> {
             imported: false,
             place: None,
             over: None,
-        }
+        })
+    }
+
+    /// Whether a document that was deleted under this name has later versions: then it came back under a former name.
+    fn came_back(&self, path: &DocumentPath, deleted: &Record) -> Result<bool, StoreError> {
+        let document = Some(deleted.facts.document);
+        let timeline = Timeline::of_document(self.dir, path, document, Some(self.seal))?;
+        let newest = timeline.and_then(|timeline| timeline.records.last().map(|last| last.facts.number));
+        Ok(newest.is_some_and(|newest| newest > deleted.facts.number))
     }
 
     fn next(
@@ -275,18 +295,18 @@ impl Writer<'_> {
         change: &TextChange,
         (before, after): (Option<&Text>, Option<&Text>),
         by: &ChangeAuthor,
-    ) -> Record {
+    ) -> Result<Record, StoreError> {
         let kind = match (before, after) {
             (_, Some(_)) if by.context.restores => Kind::Restored,
             (None, _) => Kind::Created,
             (Some(_), Some(_)) => Kind::Changed,
             (Some(_), None) => Kind::Deleted,
         };
-        let mut record = self.record(file, &change.path, kind, (before, after), by);
+        let mut record = self.record(file, &change.path, kind, (before, after), by)?;
         if let Some((document, number)) = change.revives {
             (record.facts.document, record.facts.number) = (document, number.saturating_add(1));
         }
-        record
+        Ok(record)
     }
 
     fn deletion(
@@ -295,12 +315,17 @@ impl Writer<'_> {
         path: &DocumentPath,
         before: Option<&Text>,
         by: &ChangeAuthor,
-    ) -> Record {
+    ) -> Result<Record, StoreError> {
         self.record(file, path, Kind::Deleted, (before, None), by)
     }
 
     /// Something outside removed a document that had no history. Its text is not known.
-    pub(super) fn removal(&self, file: &HistoryFile, path: &DocumentPath, at: Timestamp) -> Record {
+    pub(super) fn removal(
+        &self,
+        file: &HistoryFile,
+        path: &DocumentPath,
+        at: Timestamp,
+    ) -> Result<Record, StoreError> {
         self.record(file, path, Kind::Outside, (None, None), &ChangeAuthor::outside(at))
     }
 
@@ -311,18 +336,18 @@ impl Writer<'_> {
         kind: Kind,
         (before, after): (Option<&Text>, Option<&Text>),
         by: &ChangeAuthor,
-    ) -> Record {
-        let mut facts = self.facts(file, path, kind, by);
+    ) -> Result<Record, StoreError> {
+        let mut facts = self.facts(file, (path, path), kind, by)?;
         facts.before = before.map(|text| text.etag.as_str().to_owned());
         facts.after = after.map(|text| text.etag.as_str().to_owned());
-        let Some(after) = after else { return Record::new(facts, None, None) };
+        let Some(after) = after else { return Ok(Record::new(facts, None, None)) };
         facts.bytes = after.content.len() as u64;
         let is_whole = before.is_none() || must_be_whole(file, facts.number);
         let whole = is_whole.then_some(after.content.as_str());
-        let Some(before) = before else { return Record::new(facts, None, whole) };
+        let Some(before) = before else { return Ok(Record::new(facts, None, whole)) };
         let delta = Delta::between(&before.content, &after.content);
         let inserted = after.content.get(delta.start()..after.content.len() - delta.end());
-        Record::new(facts, Some((&delta, inserted.unwrap_or_default())), whole)
+        Ok(Record::new(facts, Some((&delta, inserted.unwrap_or_default())), whole))
     }
 
     /// Settles the last record, and adds a version if the document is not as the last version left it. Returns whether
@@ -352,7 +377,7 @@ impl Writer<'_> {
             Some(_) => self.known_text(path)?,
             None => None,
         };
-        let mut record = self.record(file, path, Kind::Outside, (before.as_ref(), now), &by);
+        let mut record = self.record(file, path, Kind::Outside, (before.as_ref(), now), &by)?;
         if before.is_none() {
             // The former text cannot be rebuilt; its etag is known.
             record.facts.before = None;

@@ -147,7 +147,7 @@ impl Writer<'_> {
         }
         for path in removed {
             let mut file = HistoryFile::open(self.dir, &path, Some(self.seal), true).map_err(cannot())?;
-            let record = self.removal(&file, &path, now);
+            let record = self.removal(&file, &path, now)?;
             file.append(record, self.seal).map_err(cannot())?;
             file.flush().map_err(cannot())?;
             followed.push((path, None));

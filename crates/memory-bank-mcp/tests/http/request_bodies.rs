@@ -1,7 +1,8 @@
 //! Bodies of requests beside `/mcp`: rights and attempts count first, then memory is reserved, and only then a body is read.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::time::Duration;
 
 use memory_bank_test_postgres::TestDatabase;
 use serde_json::{Value, json};
@@ -131,4 +132,54 @@ fn a_session_ends_with_its_key_and_the_next_one_of_its_browser_and_shows_it_at_o
     // Another process ends it, which this one is not notified of.
     site.database.psql("UPDATE api_keys SET revoked_at = now() WHERE grant_id IS NOT NULL");
     assert_eq!(site.session(&second).status, 401);
+}
+
+/// Reads the head of a reply, and its body by its length.
+fn reply_of(stream: &mut BufReader<&TcpStream>) -> (u16, String) {
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        assert_ne!(stream.read_line(&mut head).unwrap(), 0, "the connection ended behind {head:?}");
+    }
+    let head = head.to_ascii_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+    let mut body = vec![0; length.unwrap_or(0)];
+    stream.read_exact(&mut body).unwrap();
+    (head.get(9..12).unwrap().parse().unwrap(), head)
+}
+
+#[test]
+fn a_refusal_before_the_body_came_leaves_the_connection_whole_or_announces_its_end() {
+    let site = Site::new(&[("RATE_LIMIT_IP_PER_MINUTE", "0")]);
+    let body = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"}).to_string();
+    let head = |host: &str, more: &str| {
+        format!(
+            "POST /mcp HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n{more}Content-Length: {}\r\n\r\n",
+            body.len()
+        )
+    };
+    let address = site.server.address.to_string();
+    // A refusal by the handler, and one before it.
+    for (host, status) in [(address.as_str(), 401), ("evil.example", 403)] {
+        let stream = site.server.connect();
+        let mut reader = BufReader::new(&stream);
+        for round in 0..3 {
+            (&stream).write_all(head(host, "").as_bytes()).unwrap();
+            // Behind the head, as clients send it that write both one after the other.
+            std::thread::sleep(Duration::from_millis(100));
+            (&stream).write_all(body.as_bytes()).unwrap();
+            let (refused, head) = reply_of(&mut reader);
+            assert_eq!(refused, status, "round {round}: {head}");
+            assert!(!head.contains("connection: close"), "{head}");
+        }
+        // A body that never comes, and one that the client sends only when it is asked: the connection ends.
+        for more in ["", "Expect: 100-continue\r\n"] {
+            let stream = site.server.connect();
+            (&stream).write_all(head(host, more).as_bytes()).unwrap();
+            let mut reader = BufReader::new(&stream);
+            let (refused, head) = reply_of(&mut reader);
+            assert_eq!(refused, status, "{head}");
+            assert!(head.contains("connection: close"), "{head}");
+            assert_eq!(reader.read(&mut [0; 1]).unwrap(), 0, "the connection ends");
+        }
+    }
 }

@@ -123,8 +123,8 @@ struct Group {
     documents: BTreeMap<String, (Option<Document>, Document)>,
     /// The versions of each that the edits added, oldest first.
     versions: BTreeMap<String, Vec<NewVersion>>,
-    /// How many documents the project has; unknown if all edited documents exist.
-    present: Option<usize>,
+    /// How many documents the project has.
+    present: usize,
     /// Names that another file system may not store beside new ones.
     similar: Vec<String>,
     /// The bytes of the project, including the edits so far.
@@ -183,7 +183,7 @@ impl Group {
     /// Moves the texts of an edit into the group; the plan keeps its changes.
     fn take(&mut self, database: &Database, plan: &mut Plan) {
         let now = database.deps.clock.now();
-        self.present = self.present.map(|present| present + plan.inserts.0.len());
+        self.present += plan.inserts.0.len();
         self.held.documents = self.held.documents.saturating_add(plan.added);
         for text in plan.updates.0.drain(..).chain(plan.inserts.0.drain(..)) {
             let before = self.documents.remove(&text.name);

@@ -8,29 +8,28 @@ use memory_bank_core::error::StoreError;
 use memory_bank_core::store::{Drafts, Series};
 use tokio_postgres::Row;
 
-use crate::column::{answer, column};
+use crate::column::column;
 use crate::quota::StoredBytes;
 use crate::tenant::Value;
 
 /// Locks and reads the documents of these names; then a row without a path has the bytes of the project, the number
-/// of its documents, and names that another file system may not store beside new ones. The latter two are missing if
-/// all names exist, because counting many documents is slow. Takes the values of a [`Comparison`].
+/// of its documents, and names that another file system may not store beside new ones. The latter are missing if all
+/// names exist. Takes the values of a [`Comparison`].
 pub(super) const OPEN: &str = "SELECT path, content, version, updated_at, document_bytes, snapshot_bytes, other_bytes, \
     quota, present, similar_names FROM app.open_documents($1, $2, $3, $4, $5, $6, $7, $8, $9)";
-/// The number of documents of the project.
-pub(super) const COUNT_ALL: &str = "SELECT count(*) FROM public.documents WHERE project_id = $1";
 
-/// The last member of a series of documents: of two names, the longer one has the larger number.
+/// The last member of a series of documents: of two names, the longer one has the larger number. The names are between
+/// two bounds, so that the index serves.
 pub(super) const LOCK_LAST: &str = "SELECT path, content, version, updated_at FROM public.documents \
-    WHERE project_id = $1 AND path = (SELECT path FROM public.documents WHERE project_id = $1 AND path ~ $2 \
-    ORDER BY length(path) DESC, path DESC LIMIT 1) FOR UPDATE";
+    WHERE project_id = $1 AND path = (SELECT path FROM public.documents WHERE project_id = $1 AND path >= $3 AND path < $4 \
+    AND path ~ $2 ORDER BY length(path) DESC, path DESC LIMIT 1) FOR UPDATE";
 
 /// The result of [`OPEN`].
 pub(super) struct Found {
     /// The documents by their names.
     pub(super) stored: BTreeMap<String, Document>,
-    /// The number of documents of the project; unknown if all edited documents exist.
-    pub(super) present: Option<usize>,
+    /// The number of documents of the project.
+    pub(super) present: usize,
     /// Names that another file system may not store beside new ones.
     pub(super) similar: Vec<String>,
     /// The bytes of the project.
@@ -45,10 +44,15 @@ impl Found {
             return Err(StoreError::Damaged { what: "the answer of app.open_documents".to_owned(), detail });
         };
         let present: Option<i64> = column(project, 8)?;
+        let Some(present) = present else {
+            let detail =
+                "it does not count the documents: run the SQL scripts of this version again".to_owned();
+            return Err(StoreError::Damaged { what: "the answer of app.open_documents".to_owned(), detail });
+        };
         let similar: Option<Vec<String>> = column(project, 9)?;
         Ok(Self {
             stored: by_name(documents)?,
-            present: present.map(|present| usize::try_from(present).unwrap_or_default()),
+            present: usize::try_from(present).unwrap_or_default(),
             similar: similar.unwrap_or_default(),
             held: StoredBytes::of_row(project, 4)?,
         })
@@ -59,8 +63,8 @@ impl Found {
 pub(super) struct Opened {
     pub(super) drafts: Drafts,
     pub(super) stored_names: BTreeMap<DocumentPath, DocumentPath>,
-    /// The number of documents of the project; unknown if all edited documents exist.
-    pub(super) present: Option<usize>,
+    /// The number of documents of the project.
+    pub(super) present: usize,
     /// Names that another file system may not store beside new ones.
     pub(super) similar: Vec<String>,
     /// The bytes of the project.
@@ -78,7 +82,7 @@ impl Opened {
     pub(super) fn from_stored(
         paths: &[DocumentPath],
         stored: impl Fn(&DocumentPath) -> Option<Document>,
-        present: Option<usize>,
+        present: usize,
         similar: Vec<String>,
         held: StoredBytes,
     ) -> Self {
@@ -94,10 +98,8 @@ impl Opened {
         opened
     }
 
-    /// Adds the last documents of these series, from the results of one query for each and, after them, of
-    /// [`COUNT_ALL`].
+    /// Adds the last documents of these series, from the results of one query for each.
     pub(super) fn with(mut self, needed: &[Series], ends: &[Vec<Row>]) -> Result<Self, StoreError> {
-        self.present = count_of(answer(ends, needed.len()))?;
         for (series, rows) in needed.iter().zip(ends) {
             let document = rows.first().map(document_of).transpose()?;
             let last = document.as_ref().and_then(|document| series.number_of(&document.path)).unwrap_or(0);
@@ -105,12 +107,6 @@ impl Opened {
         }
         Ok(self)
     }
-}
-
-/// The number of documents of the project, if it was counted.
-pub(super) fn count_of(rows: &[Row]) -> Result<Option<usize>, StoreError> {
-    let present: Option<i64> = rows.first().map(|row| column(row, 0)).transpose()?.flatten();
-    Ok(present.map(|present| usize::try_from(present).unwrap_or_default()))
 }
 
 /// The names that [`OPEN`] compares.
@@ -143,10 +139,11 @@ impl Comparison {
     }
 }
 
-/// The names of the members of a series, as a regular expression.
-pub(super) fn pattern(series: &Series) -> String {
-    // A stem has letters, digits and hyphens only.
-    format!("^{}(-([2-9]|[1-9][0-9]{{1,3}}))?\\.md$", series.stem())
+/// The names of the members of a series: as a regular expression, and the bounds between which they are.
+pub(super) fn names_of_series(series: &Series) -> [String; 3] {
+    // A stem has letters, digits and hyphens only. Behind it a name has `-` or `.`, and `/` follows these.
+    let stem = series.stem();
+    [format!("^{stem}(-([2-9]|[1-9][0-9]{{1,3}}))?\\.md$"), format!("{stem}-"), format!("{stem}/")]
 }
 
 /// The names under which the documents may be stored: as given, canonical, and composed in either way.

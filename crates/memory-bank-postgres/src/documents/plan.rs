@@ -224,10 +224,8 @@ pub(super) fn check_names(similar: &[String], plan: &Plan) -> Result<(), EditErr
     Ok(())
 }
 
-/// Refuses new documents past the limit of a bank. If they were not counted, all documents existed; one that is new
-/// nevertheless was created concurrently, and the write detects that.
-pub(super) fn check_count(present: Option<usize>, plan: &Plan) -> Result<(), EditError> {
-    let Some(present) = present else { return Ok(()) };
+/// Refuses new documents past the limit of a bank.
+pub(super) fn check_count(present: usize, plan: &Plan) -> Result<(), EditError> {
     check_document_count(present, plan.inserts.0.len())
 }
 

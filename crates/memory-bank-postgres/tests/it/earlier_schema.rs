@@ -50,6 +50,8 @@ async fn the_scripts_bring_a_database_of_earlier_ones_up_to_date() {
     let missing: Vec<_> = new.iter().filter(|fact| !upgraded.contains(fact)).collect();
     let left: Vec<_> = upgraded.iter().filter(|fact| !new.contains(fact)).collect();
     assert!(missing.is_empty() && left.is_empty(), "missing: {missing:#?}\nleft over: {left:#?}");
+    let counted = "SELECT string_agg(kind || ' ' || bytes, ', ' ORDER BY kind DESC) FROM app.stored_bytes";
+    assert_eq!(old.psql(counted), "documents 1, document_count 1", "the number of documents is counted once");
     // A server of today accepts it, and the new parts work on it.
     let bench = Bench::new().await;
     bench.open(&old.url(), 1).prove_isolation().await.unwrap();
@@ -66,5 +68,6 @@ async fn the_scripts_bring_a_database_of_earlier_ones_up_to_date() {
     let before = facts(&old);
     old.migrate_with_psql(MIGRATOR);
     assert_eq!(facts(&old), before);
+    assert_eq!(old.psql(counted), "documents 1, document_count 1");
     assert_eq!(old.psql("SELECT count(*) FROM app.oauth_grants WHERE issuer IS NOT NULL"), "1");
 }

@@ -291,33 +291,56 @@ async fn the_isolation_check_passes_for_an_ordinary_role() {
 }
 
 #[tokio::test]
+async fn the_isolation_check_reads_no_whole_table() {
+    let (bench, ..) = two_tenants().await;
+    for table in TENANT_TABLES {
+        let plan = bench.test.psql(&format!(
+            "BEGIN; SET LOCAL enable_seqscan = off; SET LOCAL ROLE app_user; \
+             EXPLAIN (COSTS OFF) SELECT EXISTS (SELECT FROM {table}); COMMIT"
+        ));
+        assert!(!plan.contains("Seq Scan"), "{table}: {plan}");
+    }
+}
+
+#[tokio::test]
+async fn the_isolation_check_finds_a_caller_in_the_settings_of_the_database() {
+    let (bench, alice, _) = two_tenants().await;
+    let set = |name: &str, value: &str| {
+        bench.test.psql(&format!(
+            "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET {name} = %L', current_database(), '{value}'); END $$"
+        ));
+    };
+    set("app.current_user_id", &alice.user.0.to_string());
+    set("app.current_project_id", &alice.project.0.to_string());
+    set("app.current_key_id", &alice.key.unwrap().0.to_string());
+    set("app.current_key_hash", &alice.proof.unwrap().to_hex());
+    set("app.current_purpose", "read");
+    let again = bench.open(&bench.test.url_of(SERVER), 2);
+    assert!(!again.is_prepared().await);
+    let Err(IsolationError::NotIsolated(reason)) = again.prove_isolation().await else { panic!() };
+    assert!(reason.contains("without a context"), "{reason}");
+}
+
+#[tokio::test]
 async fn the_isolation_check_names_each_fault() {
     let bench = Bench::new().await;
-    let refusal = async || match bench.database.prove_isolation().await {
-        Err(IsolationError::NotIsolated(reason)) => reason,
-        other => panic!("{other:?}"),
-    };
     bench.test.psql("ALTER TABLE documents NO FORCE ROW LEVEL SECURITY");
-    assert!(refusal().await.contains("`public.documents` lacks forced row-level security"));
+    assert!(bench.refusal().await.contains("`public.documents` lacks forced row-level security"));
     bench.test.psql("ALTER TABLE documents FORCE ROW LEVEL SECURITY");
     bench.tenant("alice", "one").await;
     bench.test.psql("CREATE POLICY open ON users TO app_user USING (true)");
-    assert!(refusal().await.contains("without a context"));
+    assert!(bench.refusal().await.contains("without a context"));
     bench.test.psql("DROP POLICY open ON users; GRANT SELECT (id) ON app.oauth_clients TO app_user");
-    assert!(refusal().await.contains("`app.oauth_clients` can be reached"));
+    assert!(bench.refusal().await.contains("`app.oauth_clients` can be reached"));
     bench
         .test
         .psql("REVOKE ALL (id) ON app.oauth_clients FROM app_user; ALTER TABLE app.backups RENAME TO away");
-    assert!(refusal().await.contains("`app.backups` is missing"));
+    assert!(bench.refusal().await.contains("`app.backups` is missing"));
 }
 
 #[tokio::test]
 async fn the_isolation_check_finds_an_open_policy_without_rows_and_for_writing() {
     let bench = Bench::new().await;
-    let refusal = async || match bench.database.prove_isolation().await {
-        Err(IsolationError::NotIsolated(reason)) => reason,
-        other => panic!("{other:?}"),
-    };
     for (table, policy) in [
         ("documents", "FOR SELECT TO app_user USING (true)"),
         ("documents", "FOR DELETE TO app_user USING (project_id IS NOT NULL)"),
@@ -328,7 +351,7 @@ async fn the_isolation_check_finds_an_open_policy_without_rows_and_for_writing()
         ),
     ] {
         bench.test.psql(&format!("CREATE POLICY open ON {table} {policy}"));
-        assert!(refusal().await.contains("the policy `open`"), "{table} {policy}");
+        assert!(bench.refusal().await.contains("the policy `open`"), "{table} {policy}");
         bench.test.psql(&format!("DROP POLICY open ON {table}"));
     }
     bench.database.prove_isolation().await.unwrap();

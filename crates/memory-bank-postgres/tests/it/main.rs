@@ -44,6 +44,7 @@ mod search;
 mod search_scale;
 mod sessions;
 mod sharding;
+mod similar_names;
 mod standbys;
 mod supabase;
 mod support;

@@ -238,10 +238,63 @@ async fn events_of_missing_or_foreign_sessions_are_skipped() {
     assert_eq!(bench.test.psql("SELECT count(*) FROM mcp_events"), "0");
     // Events of one place differ if their times do.
     let repeated = event(&alice, &hers, 1, "{}");
-    bench.database.append(&[repeated.clone(), repeated]).await.unwrap();
+    bench.database.append(&[repeated.clone(), repeated.clone()]).await.unwrap();
     assert_eq!(bench.test.psql("SELECT count(*) FROM mcp_events"), "1");
+    // Others of its group are stored.
+    let others = [event(&alice, &hers, 2, "{}"), repeated, event(&alice, &hers, 3, "{}")];
+    bench.database.append(&others).await.unwrap();
+    assert_eq!(
+        bench.test.psql("SELECT string_agg(place::text, ' ' ORDER BY place) FROM mcp_events"),
+        "1 2 3"
+    );
     bench.database.end(&alice, hers.id).await.unwrap();
     assert_eq!(bench.test.psql("SELECT count(*) FROM mcp_events"), "0");
+}
+
+#[tokio::test]
+async fn a_session_of_another_project_with_the_same_id_changes_nothing_for_events() {
+    let bench = Bench::new().await;
+    let alice = bench.tenant("alice", "one").await;
+    let bob = bench.tenant("bob", "two").await;
+    let hers = session(&alice);
+    let his = SessionRecord { id: hers.id, ..session(&bob) };
+    for (caller, opened) in [(&alice, &hers), (&bob, &his)] {
+        bench.database.open(caller, opened, limits(10)).await.unwrap();
+    }
+    bench.database.append(&[event(&alice, &hers, 1, "{}"), event(&bob, &his, 2, "{}")]).await.unwrap();
+    let stored = "SELECT string_agg(place::text, ' ' ORDER BY place) FROM mcp_events";
+    assert_eq!(bench.test.psql(stored), "1 2");
+}
+
+#[tokio::test]
+async fn storing_an_event_reads_no_other_sessions_and_keys() {
+    let bench = Bench::new().await;
+    let alice = bench.tenant("alice", "one").await;
+    let hers = session(&alice);
+    bench.database.open(&alice, &hers, limits(10)).await.unwrap();
+    bench.test.psql(&format!(
+        "INSERT INTO sessions (id, user_id, project_id) SELECT gen_random_uuid(), '{0}', '{1}' FROM generate_series(1, 5000); \
+         INSERT INTO api_keys (user_id, project_id, key_hash, key_prefix) \
+         SELECT '{0}', '{1}', sha256(i::text::bytea), 'mbmcp_live_x' FROM generate_series(1, 5000) i",
+        alice.user.0, alice.project.0
+    ));
+    bench.test.psql("ANALYZE sessions");
+    bench.test.psql("ANALYZE api_keys");
+    let append = format!(
+        "app.append_events(ARRAY['\\x{}'::bytea], ARRAY['{}'::uuid], ARRAY[gen_random_uuid()], ARRAY[1], ARRAY[true], \
+         ARRAY['{}'::uuid], ARRAY['{}'::uuid], ARRAY['{{}}'], ARRAY[now()], ARRAY[0::smallint])",
+        alice.proof.unwrap().to_hex(),
+        hers.id.0,
+        alice.user.0,
+        alice.project.0
+    );
+    // The counts of the session itself, which are exact.
+    let read = "SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0)) FROM pg_stat_xact_user_tables \
+        WHERE relname IN ('sessions', 'api_keys')";
+    let found = bench.test.psql(&format!("BEGIN; SELECT {append}; {read}; COMMIT"));
+    let rows: u64 = found.lines().last().unwrap().parse().unwrap();
+    assert!(rows <= 4, "{found}");
+    assert_eq!(bench.test.psql("SELECT count(*) FROM mcp_events"), "1");
 }
 
 #[tokio::test]

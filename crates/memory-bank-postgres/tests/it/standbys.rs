@@ -316,17 +316,19 @@ async fn a_long_transaction_keeps_no_standby_from_reads() {
         .unwrap();
     let mut number = String::new();
     BufReader::new(long.stdout.as_mut().unwrap()).read_line(&mut number).unwrap();
-    let mut answered = 0;
-    for round in 0..40 {
+    let (began, mut answered, mut round) = (Instant::now(), 0, 0);
+    // On a busy machine the standby is late for many of them, and the primary answers.
+    while answered < 10 && began.elapsed() < Duration::from_secs(60) {
         let text = format!("round {round}");
         write(&bank(&database), &caller, "same.md", &text).await.unwrap();
         let before = reads(&database);
         assert_eq!(read(&bank(&database), &caller).await.unwrap(), Some(text));
         answered += reads(&database) - before;
+        round += 1;
     }
     long.kill().unwrap();
     long.wait().unwrap();
-    assert!(answered >= 10, "the standby answered {answered} of 40 reads");
+    assert!(answered >= 10, "the standby answered {answered} of {round} reads");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -11,7 +11,7 @@ use memory_bank_core::identity::{
     AdminError, Administration, Environment, KeyDirectory, KeyStore, NewKey, NewProject, NewUser, PlainKey,
 };
 use memory_bank_core::store::{ChangeSink, DocumentStore, Drafts, NoSink, ReadOutcome};
-use memory_bank_postgres::{Database, DatabaseOptions, Deps, PoolerMode, PostgresBank};
+use memory_bank_postgres::{Database, DatabaseOptions, Deps, IsolationError, PoolerMode, PostgresBank};
 use memory_bank_test_postgres::{MIGRATOR, TestDatabase};
 use tokio_postgres::SimpleQueryMessage;
 
@@ -28,6 +28,15 @@ pub(crate) struct Bench {
 impl Bench {
     pub(crate) async fn new() -> Self {
         Self::with_sink(Arc::new(NoSink)).await
+    }
+
+    /// Why the isolation check refuses this database; a start finds the same fault.
+    pub(crate) async fn refusal(&self) -> String {
+        assert!(!self.database.is_prepared().await);
+        match self.database.prove_isolation().await {
+            Err(IsolationError::NotIsolated(reason)) => reason,
+            other => panic!("{other:?}"),
+        }
     }
 
     /// A migrated database, reached as another role.

@@ -60,6 +60,7 @@ mod sse_reply;
 mod store_fault;
 mod text_index;
 mod unavailable;
+mod unread_body;
 
 pub use auth::{CacheAnswer, CacheTime, CachedKey, KeyCache};
 pub use config::HttpConfig;

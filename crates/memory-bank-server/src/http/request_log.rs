@@ -20,6 +20,7 @@ use crate::http::origin::{Admitted, Refused};
 use crate::http::request_id::RequestId;
 use crate::http::routes::{method_name, needs_key, route_name};
 use crate::http::shared::Shared;
+use crate::http::unread_body::with_rest;
 use crate::http::{admission, api, oauth, reply};
 use crate::telemetry;
 
@@ -59,8 +60,12 @@ pub(crate) async fn layer(State(shared): State<Arc<Shared>>, mut request: Reques
     let span = tracing::error_span!("request", request.id = %id, otel.name = Empty, otel.kind = Empty);
     let verb = method_name(&method);
     telemetry::begin_request(&span, request.headers(), verb, route);
+    let (parts, body) = request.into_parts();
+    let (body, rest) = with_rest(&parts.headers, body);
+    let request = Request::from_parts(parts, body);
     let mut response = match refused {
         Some(refused) => {
+            drop(request);
             shared.metrics.refused(refused);
             let refusal = match admission::refusal_without_key(&shared, address).await {
                 Some(refusal) => refusal,
@@ -73,7 +78,10 @@ pub(crate) async fn layer(State(shared): State<Arc<Shared>>, mut request: Reques
             next.run(request).instrument(span.clone()).await
         }
         None => match admission::refusal_without_key(&shared, address).await {
-            Some(refusal) => refusal,
+            Some(refusal) => {
+                drop(request);
+                refusal
+            }
             None => next.run(request).instrument(span.clone()).await,
         },
     };
@@ -91,8 +99,12 @@ pub(crate) async fn layer(State(shared): State<Arc<Shared>>, mut request: Reques
     });
     let keeps_caching = response.extensions().get::<OwnCaching>().is_some();
     set_headers(response.headers_mut(), id, keeps_caching);
-    // Proxies and clients reuse connections; one to an ending server is useless.
-    if has_connections && shared.shutdown.is_cancelled() {
+    let is_read = match rest {
+        Some(rest) => rest.read().await,
+        None => true,
+    };
+    // Proxies and clients reuse connections; one to an ending server is useless, and so is one that ends with this reply.
+    if has_connections && (!is_read || shared.shutdown.is_cancelled()) {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response

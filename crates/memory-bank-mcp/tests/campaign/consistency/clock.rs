@@ -1,4 +1,4 @@
-//! The clock of a server, which can jump: libfaketime (Debian's package `libfaketime`) answers for the system. Without that library
+//! The clock of a program, which can jump: libfaketime (Debian's package `libfaketime`) answers for the system. Without that library
 //! clocks do not jump, and the run says so.
 
 use std::fs;
@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-/// The clock of one server. Time since the start of the system, which timeouts use, does not jump.
+use crate::harness::random::Random;
+
+/// The clock of one program. Time since the start of the system, which timeouts use, does not jump.
 pub(crate) struct Clock {
     library: PathBuf,
     folder: TempDir,
@@ -21,6 +23,11 @@ impl Clock {
         let clock = Self { library, folder: TempDir::new().unwrap() };
         clock.set(0);
         Some(clock)
+    }
+
+    /// A jump: seconds to a day, or years; back or forth.
+    pub(crate) fn jump(random: &mut Random) -> i64 {
+        i64::try_from(random.next() % 86_400).unwrap() * *random.pick(&[1, -1, 1000, -1000])
     }
 
     /// How many seconds the clock is ahead.

@@ -1,51 +1,38 @@
-//! Several servers on one PostgreSQL with two standbys, which answer reads, and one Redis, each behind links of its own. In each round a
-//! process is killed, stopped for a while, or cut off from its database or from Redis.
+//! Several servers on one PostgreSQL with two standbys, which answer reads, and one Redis, each in a network namespace of its own. In each
+//! round a process is killed or stopped for a while, a clock jumps, or the network between two of them is cut. `outage.rs` makes the faults.
 
-use std::time::Duration;
+mod environment;
+mod outage;
 
-use memory_bank_test_postgres::{DedicatedServer, Link, MIGRATOR, SERVER, StandbyServer, TestRedis};
+use std::time::{Duration, Instant};
+
+use memory_bank_test_postgres::{Direction, MIGRATOR};
 use serde_json::json;
 
+use self::environment::{Environment, REPLICAS};
+use self::outage::{CLOCK_JUMPS, FAULTS, Outage};
+use super::SHORT;
 use super::clock::Clock;
-use super::recorder::{Counts, Recorder};
+use super::counts::Counts;
+use super::deck::Deck;
+use super::network::Network;
+use super::recorder::Recorder;
 use crate::harness::operator::operate;
 use crate::harness::random::Random;
-use crate::harness::replica::{Replica, await_health};
-use crate::harness::tool_call::{Outcome, call, open};
+use crate::harness::replica::await_health;
+use crate::harness::tool_call::{Outcome, call, call_within, open};
 
-const REPLICAS: usize = 3;
 /// The number of clients, one of which changes its server with each call.
 const CLIENTS: usize = REPLICAS * 2 + 1;
-const STANDBYS: usize = 2;
-const FAULTS: [&str; 10] = [
-    "a server is killed",
-    "a server is stopped for a while",
-    "a server is cut off from PostgreSQL",
-    "a server is cut off from Redis",
-    "PostgreSQL crashes",
-    "a standby crashes",
-    "a standby hangs",
-    "a standby does not replay",
-    "Redis is killed",
-    CLOCK_JUMPS,
-];
-const CLOCK_JUMPS: &str = "the clock of a server jumps";
+/// One of so many cuts lasts so long that what waits for an answer gives up: five seconds for most.
+const LONG_CUTS: usize = 16;
+const LONG_CUT: Duration = Duration::from_millis(6500);
+/// How long a client waits for an answer: longer than a cut. The call may take effect later.
+const PATIENCE: Duration = Duration::from_secs(8);
 
-struct Environment {
-    database: DedicatedServer,
-    standbys: Vec<StandbyServer>,
-    redis: Option<TestRedis>,
-    redis_port: u16,
-    replicas: Vec<Replica>,
-    /// To PostgreSQL and to Redis, by server.
-    links: Vec<(Link, Link)>,
-    /// By server.
-    clocks: Option<Vec<Clock>>,
-}
-
-/// Makes this many faults.
-pub(crate) fn run(faults: usize, random: &mut Random) -> Counts {
-    let mut environment = Environment::new();
+/// Fails until there were this many kills.
+pub(crate) fn run(network: Network, kills: usize, random: &mut Random) -> Counts {
+    let mut environment = Environment::new(network);
     let operator = environment.database.url_of(MIGRATOR);
     operate(&operator, "", &["bootstrap", "--user", "alice", "--project", "atlas"]);
     let made = ["keys", "create", "--user", "alice", "--project", "atlas", "--rate-limit", "0"];
@@ -53,79 +40,50 @@ pub(crate) fn run(faults: usize, random: &mut Random) -> Counts {
     let addresses: Vec<String> = environment.replicas.iter().map(|replica| replica.address.clone()).collect();
     let prepared = call(&addresses[0], &key, None, "initialize_memory_bank", &json!({"path": "."}));
     assert!(matches!(prepared, Outcome::Done(_)), "{prepared:?}");
-    let (mut counts, mut kinds) = (Counts::default(), Vec::new());
-    for round in 0..faults {
-        if kinds.is_empty() {
-            kinds.extend(FAULTS.iter().filter(|kind| environment.clocks.is_some() || **kind != CLOCK_JUMPS));
-            random.shuffle(&mut kinds);
-        }
-        let kind = kinds.pop().unwrap();
+    let is_long = kills > SHORT;
+    let possible =
+        FAULTS.into_iter().filter(|(kind, _)| environment.clocks.is_some() || *kind != CLOCK_JUMPS);
+    let (mut counts, mut deck) = (Counts::default(), Deck::new(possible, is_long));
+    while counts.kills() < kills || !deck.is_empty() {
+        let (round, kind) = (counts.faults(), deck.draw(random));
         let recorder = Recorder::new(&round.to_string());
         for (tool, arguments) in recorder.setup_calls() {
             let prepared = call(&addresses[0], &key, None, tool, &arguments);
             assert!(matches!(prepared, Outcome::Done(_)), "{tool}: {prepared:?}");
         }
-        eprintln!("round {round}: {kind}");
-        environment.round(&recorder, kind, &addresses, &key, random);
+        let outage = Outage {
+            kind,
+            victim: random.below(REPLICAS),
+            time: match random.below(LONG_CUTS) {
+                0 if kind.contains("cut off") && is_long => LONG_CUT,
+                _ => Duration::from_millis(250 + random.next() % 500),
+            },
+            direction: *random.pick(&[Direction::Both, Direction::Both, Direction::There, Direction::Back]),
+            ahead: Clock::jump(random),
+        };
+        let began = Instant::now();
+        environment.round(&recorder, &outage, &addresses, &key, random, &mut counts);
+        eprintln!("round {round}: {kind}, {} ms", began.elapsed().as_millis());
         let mut reader = |tool: &str, arguments| call(&addresses[0], &key, None, tool, &arguments);
         recorder.read_all(CLIENTS, &mut reader);
         let checked = recorder.check();
-        counts.add(checked.unwrap_or_else(|wrong| panic!("round {round}, {kind}: {wrong}")));
-        *counts.by_fault.entry(kind).or_default() += 1;
+        counts.add(checked.unwrap_or_else(|wrong| panic!("round {round}, {outage:?}: {wrong}")));
+        counts.add_fault(kind);
     }
     counts
 }
 
 impl Environment {
-    fn new() -> Self {
-        let database = DedicatedServer::start();
-        operate(&database.url_of(MIGRATOR), "", &["migrate"]);
-        database.admit_server();
-        let standbys: Vec<_> = (0..STANDBYS).map(|_| database.standby()).collect();
-        // A commit waits for one of them, so that it is at a standby for a while before the primary shows it.
-        database.query("ALTER SYSTEM SET synchronous_standby_names = 'ANY 1 (*)'");
-        database.query("SELECT pg_reload_conf()");
-        let standby_urls: Vec<String> = standbys.iter().map(|standby| standby.url_of(SERVER)).collect();
-        let standby_urls = standby_urls.join(" ");
-        let redis = TestRedis::start();
-        let links: Vec<(Link, Link)> =
-            (0..REPLICAS).map(|_| (Link::to(database.port()), Link::to(redis.port()))).collect();
-        let clocks: Option<Vec<Clock>> = (0..REPLICAS).map(|_| Clock::new()).collect();
-        if clocks.is_none() {
-            println!("without libfaketime no clock jumps");
-        }
-        let start = |(number, (to_database, to_redis)): (usize, &(Link, Link))| {
-            let direct = format!(":{}/", database.port());
-            let url = database.url_of(SERVER).replace(&direct, &format!(":{}/", to_database.port()));
-            let redis_url = format!("redis://127.0.0.1:{}", to_redis.port());
-            let clock = clocks.as_ref().map(|clocks| clocks[number].variables()).unwrap_or_default();
-            let mut variables = vec![
-                ("DATABASE_URL", url.as_str()),
-                ("DATABASE_REPLICA_URLS", &standby_urls),
-                ("REDIS_URL", redis_url.as_str()),
-                ("MCP_HOST", "127.0.0.1"),
-                ("RATE_LIMIT_IP_PER_MINUTE", "0"),
-            ];
-            variables.extend(clock.iter().map(|(name, value)| (*name, value.as_str())));
-            Replica::start(&variables)
-        };
-        let replicas = links.iter().enumerate().map(start).collect();
-        Self { database, standbys, redis_port: redis.port(), redis: Some(redis), replicas, links, clocks }
-    }
-
     fn round(
         &mut self,
         recorder: &Recorder,
-        kind: &str,
+        outage: &Outage,
         addresses: &[String],
         key: &str,
         random: &mut Random,
+        counts: &mut Counts,
     ) {
         let (calls, moment) = (20 + random.below(40), Duration::from_micros(random.next() % 20_000));
-        let victim = random.below(REPLICAS);
-        let outage = Duration::from_millis(300 + random.next() % 1200);
-        // Seconds to a day, or years; back or forth.
-        let ahead = i64::try_from(random.next() % 86_400).unwrap() * *random.pick(&[1, -1, 1000, -1000]);
         std::thread::scope(|scope| {
             for client in 0..CLIENTS {
                 let mut choices = Random::new(random.next());
@@ -136,76 +94,18 @@ impl Environment {
                     let session = own.filter(|_| client < REPLICAS).and_then(|address| open(address, key));
                     recorder.run(client, &mut random, |tool, arguments| {
                         let address = own.unwrap_or_else(|| choices.pick(addresses));
-                        call(address, key, session.as_deref(), tool, &arguments)
+                        let session = session.as_deref();
+                        call_within(Some(PATIENCE), address, key, session, tool, &arguments)
                     });
                 });
             }
             recorder.while_they_call(|| {
                 recorder.await_more(calls);
                 std::thread::sleep(moment);
-                self.fail(kind, victim, outage, ahead);
+                outage.happen(self, counts);
                 recorder.await_more(40);
             });
         });
         await_health(addresses);
     }
-
-    /// Makes a fault, and ends it.
-    fn fail(&mut self, kind: &str, victim: usize, outage: Duration, ahead: i64) {
-        let (to_database, to_redis) = &self.links[victim];
-        match kind {
-            "a server is killed" => {
-                self.replicas[victim].kill();
-                self.replicas[victim].start_again();
-            }
-            "a server is stopped for a while" => {
-                // It wakes with the time and the connections of long ago.
-                self.replicas[victim].signal("-STOP");
-                std::thread::sleep(outage);
-                self.replicas[victim].signal("-CONT");
-            }
-            "a server is cut off from PostgreSQL" => cut(to_database, outage),
-            "a server is cut off from Redis" => cut(to_redis, outage),
-            "PostgreSQL crashes" => {
-                self.database.crash();
-                self.database.start_again();
-            }
-            "a standby crashes" => {
-                let standby = &self.standbys[victim % STANDBYS];
-                standby.crash();
-                std::thread::sleep(outage);
-                standby.start_again();
-            }
-            "a standby hangs" => {
-                let standby = &self.standbys[victim % STANDBYS];
-                standby.signal("STOP");
-                std::thread::sleep(outage);
-                standby.signal("CONT");
-            }
-            "a standby does not replay" => {
-                let standby = &self.standbys[victim % STANDBYS];
-                standby.pause_replay(true);
-                std::thread::sleep(outage);
-                standby.pause_replay(false);
-            }
-            "Redis is killed" => {
-                self.redis = None;
-                std::thread::sleep(outage);
-                self.redis = Some(TestRedis::start_on(self.redis_port));
-            }
-            CLOCK_JUMPS => {
-                let clock = &self.clocks.as_ref().unwrap()[victim];
-                clock.set(ahead);
-                std::thread::sleep(outage);
-                clock.set(0);
-            }
-            other => panic!("an unknown fault: {other}"),
-        }
-    }
-}
-
-fn cut(link: &Link, outage: Duration) {
-    link.cut();
-    std::thread::sleep(outage);
-    link.mend();
 }

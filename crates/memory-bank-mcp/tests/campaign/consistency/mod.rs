@@ -4,37 +4,53 @@
 
 mod checker;
 mod clock;
+mod counts;
 mod database;
+mod deck;
 mod folder;
 mod links;
+mod network;
 mod recorder;
+mod summary;
 
+use self::summary::Run;
 use crate::harness::number;
 use crate::harness::random::Random;
 
-/// The number of faults on each store in a normal test run.
-const SHORT: u64 = 6;
+/// The number of kills on each store in a normal test run: as many as make each kind of fault happen.
+const SHORT: usize = 4;
 /// The default seed.
 const SEED: u64 = 20_261_129;
 
-/// Half of the requested faults, and the seed.
-fn half() -> (usize, u64) {
-    let faults = number("MEMORY_BANK_CAMPAIGN_FAULTS", SHORT * 2).div_ceil(2);
-    (usize::try_from(faults).unwrap(), number("MEMORY_BANK_CAMPAIGN_SEED", SEED))
+/// How many of 100 kills are on a folder, where a round takes a fraction of the time.
+const ON_A_FOLDER: u64 = 70;
+
+/// The number of kills on a store that gets this percentage of all, and the seed.
+fn kills(percentage: u64) -> (usize, u64) {
+    let kills = match number("MEMORY_BANK_CAMPAIGN_KILLS", 0) {
+        0 => SHORT,
+        kills => usize::try_from((kills * percentage).div_ceil(100)).unwrap(),
+    };
+    (kills, number("MEMORY_BANK_CAMPAIGN_SEED", SEED))
 }
 
 #[test]
 fn a_folder_is_linearizable_while_its_processes_are_killed() {
-    let (faults, seed) = half();
-    let counts = folder::run(faults, &mut Random::new(seed));
-    println!("a folder, {faults} faults, seed {seed}: {counts}");
+    let (kills, seed) = kills(ON_A_FOLDER);
+    let run = Run::begin(seed);
+    let counts = folder::run(kills, &mut Random::new(seed));
+    run.print("four processes on a folder", None, &counts);
     counts.assert_enough();
 }
 
 #[test]
 fn servers_are_linearizable_while_they_and_their_databases_fail() {
-    let (faults, seed) = half();
-    let counts = database::run(faults, &mut Random::new(seed));
-    println!("PostgreSQL, {faults} faults, seed {seed}: {counts}");
-    counts.assert_enough();
+    let name = "consistency::servers_are_linearizable_while_they_and_their_databases_fail";
+    network::in_own_network(name, |network| {
+        let (kills, seed) = kills(100 - ON_A_FOLDER);
+        let (run, partitions) = (Run::begin(seed), network.describe());
+        let counts = database::run(network, kills, &mut Random::new(seed));
+        run.print("three servers on PostgreSQL", Some(partitions), &counts);
+        counts.assert_enough();
+    });
 }

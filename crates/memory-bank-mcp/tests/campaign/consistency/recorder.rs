@@ -1,7 +1,6 @@
 //! Clients that read and write a few documents and facts at random, and the record of their calls.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -9,6 +8,7 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use super::checker::{AppendLog, Facts, LogCall, Operation, Register, RegisterCall, check};
+use super::counts::Counts;
 use crate::harness::random::Random;
 use crate::harness::tool_call::Outcome;
 
@@ -34,60 +34,6 @@ pub(crate) struct Recorder {
 /// The texts and etags of registers that a client has seen last.
 #[derive(Default)]
 pub(crate) struct Seen(BTreeMap<String, (String, String)>);
-
-/// What was checked.
-#[derive(Debug, Default, Clone)]
-pub(crate) struct Counts {
-    by_call: BTreeMap<&'static str, usize>,
-    unanswered: usize,
-    pub(crate) by_fault: BTreeMap<&'static str, usize>,
-}
-
-impl Counts {
-    /// A run in which a kind of call was never answered proves nothing about it.
-    pub(crate) fn assert_enough(&self) {
-        for call in [
-            "read",
-            "write",
-            "replace",
-            "refused",
-            "delete",
-            "append",
-            "read a log",
-            "add a fact",
-            "read facts",
-        ] {
-            assert!(self.by_call.contains_key(call), "no reply to `{call}`: {self}");
-        }
-    }
-
-    pub(crate) fn add(&mut self, other: Self) {
-        for (call, count) in other.by_call {
-            *self.by_call.entry(call).or_default() += count;
-        }
-        self.unanswered += other.unanswered;
-    }
-
-    fn note<C>(&mut self, operations: &[Operation<C>], name: impl Fn(&C) -> &'static str) {
-        for operation in operations {
-            match operation.returned {
-                Some(_) => *self.by_call.entry(name(&operation.call)).or_default() += 1,
-                None => self.unanswered += 1,
-            }
-        }
-    }
-}
-
-impl fmt::Display for Counts {
-    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { by_call, unanswered, by_fault } = self;
-        let all: usize = by_call.values().sum();
-        write!(
-            to,
-            "{all} calls answered {by_call:?}, {unanswered} not; faults {by_fault:?}; all in one order"
-        )
-    }
-}
 
 impl Recorder {
     pub(crate) fn new(round: &str) -> Self {
@@ -147,10 +93,15 @@ impl Recorder {
         }
     }
 
+    /// The number of calls that were answered.
+    pub(crate) fn answered(&self) -> usize {
+        self.answered.load(Ordering::SeqCst)
+    }
+
     /// Waits until this many more calls were answered.
     pub(crate) fn await_more(&self, more: usize) {
-        let (began, before) = (Instant::now(), self.answered.load(Ordering::SeqCst));
-        while self.answered.load(Ordering::SeqCst) < before + more {
+        let (began, before) = (Instant::now(), self.answered());
+        while self.answered() < before + more {
             assert!(began.elapsed() < TIMEOUT, "no call was answered any more");
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -186,7 +137,7 @@ impl Recorder {
         let mut counts = Counts::default();
         for (name, operations) in &*self.registers.lock() {
             check::<Register>(operations).map_err(|wrong| format!("{name}: {wrong}"))?;
-            counts.note(operations, |call| match call {
+            counts.add_calls(operations, |call| match call {
                 RegisterCall::Read(_) => "read",
                 RegisterCall::Write(_) => "write",
                 RegisterCall::Replace { .. } => "replace",
@@ -196,14 +147,14 @@ impl Recorder {
         }
         for (name, operations) in &*self.logs.lock() {
             check::<AppendLog>(operations).map_err(|wrong| format!("{name}: {wrong}"))?;
-            counts.note(operations, |call| match call {
+            counts.add_calls(operations, |call| match call {
                 LogCall::Append(_) => "append",
                 LogCall::Read(_) => "read a log",
             });
         }
         for (name, operations) in &*self.facts.lock() {
             check::<Facts>(operations).map_err(|wrong| format!("{name}: {wrong}"))?;
-            counts.note(operations, |call| match call {
+            counts.add_calls(operations, |call| match call {
                 LogCall::Append(_) => "add a fact",
                 LogCall::Read(_) => "read facts",
             });

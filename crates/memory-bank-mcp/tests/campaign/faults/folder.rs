@@ -40,7 +40,7 @@ fn bank(kills: usize, random: &mut Random) -> Counts {
     let writers = Writers::default();
     let mut counts = Counts::default();
     for kill in 0..kills {
-        let victim = processes[random.below(PROCESSES)].kill_handle();
+        let victim = processes[random.below(PROCESSES)].handle();
         let (writes, moment) = (random.below(12), Duration::from_micros(random.next() % 8000));
         writers.begin();
         std::thread::scope(|scope| {

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use memory_bank_test_postgres::free_port;
+use memory_bank_test_postgres::{Place, free_port};
 use tempfile::TempDir;
 
 use super::wire::{Connection, Request};
@@ -24,6 +24,7 @@ const LOG: &str = "server.log";
 /// One of several servers on one database.
 pub(crate) struct Replica {
     process: Child,
+    place: Place,
     pub(crate) address: String,
     port: u16,
     folder: TempDir,
@@ -32,13 +33,18 @@ pub(crate) struct Replica {
 
 impl Replica {
     pub(crate) fn start(variables: &[(&str, &str)]) -> Self {
+        Self::start_at(&Place::here(), variables)
+    }
+
+    /// The same at another place.
+    pub(crate) fn start_at(place: &Place, variables: &[(&str, &str)]) -> Self {
         let variables: Vec<_> =
             variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let folder = TempDir::new().unwrap();
         for _ in 0..TRIES {
             let port = free_port();
-            if let Some((process, address)) = launch(&folder, port, &variables) {
-                return Self { process, address, port, folder, variables };
+            if let Some((process, address)) = launch(place, &folder, port, &variables) {
+                return Self { process, place: place.clone(), address, port, folder, variables };
             }
         }
         panic!("the server did not start: {}", log(&folder));
@@ -59,7 +65,7 @@ impl Replica {
     /// Starts it at the same address after a kill.
     pub(crate) fn start_again(&mut self) {
         for _ in 0..TRIES {
-            if let Some((process, _)) = launch(&self.folder, self.port, &self.variables) {
+            if let Some((process, _)) = launch(&self.place, &self.folder, self.port, &self.variables) {
                 self.process = process;
                 return;
             }
@@ -102,8 +108,14 @@ pub(crate) fn await_health(addresses: &[String]) {
 }
 
 /// The process and its address, once it listens; `None` if it ended.
-fn launch(folder: &TempDir, port: u16, variables: &[(String, String)]) -> Option<(Child, String)> {
-    let mut process = Command::new(BINARY)
+fn launch(
+    place: &Place,
+    folder: &TempDir,
+    port: u16,
+    variables: &[(String, String)],
+) -> Option<(Child, String)> {
+    let mut process = place
+        .command(BINARY)
         .arg("serve")
         .current_dir(folder.path())
         .env_clear()

@@ -24,11 +24,17 @@ pub(crate) struct Process {
     id: u64,
 }
 
-/// Kills a process from another thread.
+/// Kills or stops a process from another thread.
 #[derive(Clone)]
-pub(crate) struct KillHandle(Arc<Mutex<Child>>);
+pub(crate) struct Handle(Arc<Mutex<Child>>);
 
-impl KillHandle {
+impl Handle {
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, name: &str) {
+        let process = self.0.lock().id().to_string();
+        assert!(Command::new("kill").args([name, &process]).status().unwrap().success());
+    }
+
     /// Kills it as `kill -9` does.
     pub(crate) fn kill(&self) {
         self.0.lock().kill().unwrap();
@@ -37,10 +43,16 @@ impl KillHandle {
 
 impl Process {
     pub(crate) fn start(folder: &Path) -> Self {
+        Self::start_with(folder, &[])
+    }
+
+    /// The same with more variables.
+    pub(crate) fn start_with(folder: &Path, variables: &[(&str, String)]) -> Self {
         let mut child = Command::new(BINARY)
             .current_dir(folder)
             .env_clear()
             .env("HOME", folder.join("home"))
+            .envs(variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -59,8 +71,8 @@ impl Process {
         Self { child: Arc::new(Mutex::new(child)), input, lines, id: 0 }
     }
 
-    pub(crate) fn kill_handle(&self) -> KillHandle {
-        KillHandle(Arc::clone(&self.child))
+    pub(crate) fn handle(&self) -> Handle {
+        Handle(Arc::clone(&self.child))
     }
 
     /// Whether it has ended.

@@ -1,5 +1,7 @@
 //! Calls of tools over HTTP, and their outcomes.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::wire::{Connection, Request};
@@ -38,11 +40,29 @@ fn post(message: &Value) -> Request {
         ("Content-Type", "application/json".to_owned()),
         ("Accept", "application/json, text/event-stream".to_owned()),
     ];
-    Request { method: "POST", path: "/mcp".to_owned(), headers, body: message.to_string(), stream: false }
+    Request {
+        method: "POST",
+        path: "/mcp".to_owned(),
+        headers,
+        body: message.to_string(),
+        ..Request::default()
+    }
 }
 
 /// Calls a tool in a session, or without one.
 pub(crate) fn call(
+    address: &str,
+    key: &str,
+    session: Option<&str>,
+    tool: &str,
+    arguments: &Value,
+) -> Outcome {
+    call_within(None, address, key, session, tool, arguments)
+}
+
+/// The same, by a client that waits this long for the answer.
+pub(crate) fn call_within(
+    patience: Option<Duration>,
     address: &str,
     key: &str,
     session: Option<&str>,
@@ -65,6 +85,7 @@ pub(crate) fn call(
     let message = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params});
     let mut request = post(&message);
     request.headers.extend(headers);
+    request.patience = patience;
     let answer = Connection::exchange_once(address, key, &request);
     if !answer.complete || answer.status != 200 {
         return Outcome::Unknown;

@@ -22,6 +22,8 @@ pub(crate) struct Request {
     pub(crate) body: String,
     /// Whether the answer may be an endless stream, which is read briefly.
     pub(crate) stream: bool,
+    /// How long a read of the answer may take, if not as long as usual.
+    pub(crate) patience: Option<Duration>,
 }
 
 impl Request {
@@ -98,7 +100,7 @@ impl Connection {
         let fresh = || TcpStream::connect(address).map(BufReader::new);
         let Ok(mut stream) = kept.map_or_else(fresh, Ok) else { return answer };
         let Ok(()) = send(stream.get_mut(), address, key, request) else { return answer };
-        let outcome = receive(&mut stream, &mut answer, request.stream);
+        let outcome = receive(&mut stream, &mut answer, request);
         answer.body = unpacked(&answer);
         answer.complete = matches!(outcome, Ok(true));
         if answer.complete && !answer.head.to_ascii_lowercase().contains("connection: close") {
@@ -122,8 +124,8 @@ fn send(stream: &mut TcpStream, address: &str, key: &str, request: &Request) -> 
 }
 
 /// Reads an answer; returns whether all of it arrived.
-fn receive(stream: &mut BufReader<TcpStream>, answer: &mut Answer, endless: bool) -> io::Result<bool> {
-    stream.get_ref().set_read_timeout(Some(TIMEOUT))?;
+fn receive(stream: &mut BufReader<TcpStream>, answer: &mut Answer, request: &Request) -> io::Result<bool> {
+    stream.get_ref().set_read_timeout(Some(request.patience.unwrap_or(TIMEOUT)))?;
     loop {
         let mut line = String::new();
         if stream.read_line(&mut line)? == 0 {
@@ -138,7 +140,9 @@ fn receive(stream: &mut BufReader<TcpStream>, answer: &mut Answer, endless: bool
     if matches!(answer.status, 204 | 304) {
         return Ok(true);
     }
-    if endless && answer.header("content-type").is_some_and(|kind| kind.starts_with("text/event-stream")) {
+    if request.stream
+        && answer.header("content-type").is_some_and(|kind| kind.starts_with("text/event-stream"))
+    {
         stream.get_ref().set_read_timeout(Some(READ_TIMEOUT))?;
         listen(stream, answer);
         return Ok(false);
