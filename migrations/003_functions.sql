@@ -233,31 +233,41 @@ $$;
 
 -- Keeps the newest events of one session, or of all sessions of a project, up to p_most bytes, and deletes the others.
 -- Counts the size of a message in the table. Returns the number of deleted events, or NULL while another replica does this.
--- Requires the key that stores the events, and keeps at least half a megabyte.
+-- Requires the key that stores the events, and keeps at least half a megabyte. The sizes are taken before the events are sorted: to
+-- sort the messages themselves would write them to the disk.
 CREATE OR REPLACE FUNCTION app.trim_events(
   p_key_hash bytea, p_user uuid, p_project uuid, p_session uuid, p_most bigint
 ) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  removed bigint;
+  most bigint := greatest(p_most, 524288);
+  last_removed bigint;
+  removed bigint := 0;
 BEGIN
   PERFORM app.proven(p_key_hash, p_user, p_project);
   IF NOT pg_try_advisory_xact_lock(hashtextextended('memory-bank-mcp events of ' || p_project, 0)) THEN
     RETURN NULL;
   END IF;
   PERFORM set_config('synchronous_commit', 'off', true);
-  DELETE FROM public.mcp_events e USING (
-    SELECT i.stream_id, i.place, i.created_at, sum(pg_column_size(i.message) + 200) OVER (ORDER BY i.id DESC) AS bytes
-    FROM public.mcp_events i
-    WHERE i.project_id = p_project AND i.session_id IN (
-      SELECT s.id FROM public.sessions s
-      WHERE s.project_id = p_project AND (p_session IS NULL OR s.id = p_session AND s.user_id = p_user)
-    )
-  ) AS o
-  WHERE o.bytes > greatest(p_most, 524288) AND e.project_id = p_project AND e.stream_id = o.stream_id
-    AND e.place = o.place AND e.created_at = o.created_at;
-  GET DIAGNOSTICS removed = ROW_COUNT;
+  IF p_session IS NULL THEN
+    SELECT max(o.id) INTO last_removed FROM (
+      SELECT n.id, sum(n.size) OVER (ORDER BY n.id DESC ROWS UNBOUNDED PRECEDING) AS bytes FROM (
+        SELECT i.id, pg_column_size(i.message) + 200 AS size FROM public.mcp_events i WHERE i.project_id = p_project OFFSET 0
+      ) AS n
+    ) AS o WHERE o.bytes > most;
+    DELETE FROM public.mcp_events e WHERE e.project_id = p_project AND e.id <= last_removed;
+    GET DIAGNOSTICS removed = ROW_COUNT;
+  ELSIF EXISTS (SELECT FROM public.sessions s WHERE s.project_id = p_project AND s.id = p_session AND s.user_id = p_user) THEN
+    SELECT max(o.id) INTO last_removed FROM (
+      SELECT n.id, sum(n.size) OVER (ORDER BY n.id DESC ROWS UNBOUNDED PRECEDING) AS bytes FROM (
+        SELECT i.id, pg_column_size(i.message) + 200 AS size FROM public.mcp_events i
+        WHERE i.session_id = p_session AND i.project_id = p_project OFFSET 0
+      ) AS n
+    ) AS o WHERE o.bytes > most;
+    DELETE FROM public.mcp_events e WHERE e.session_id = p_session AND e.project_id = p_project AND e.id <= last_removed;
+    GET DIAGNOSTICS removed = ROW_COUNT;
+  END IF;
   RETURN removed;
 END
 $$;

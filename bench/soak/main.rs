@@ -62,6 +62,9 @@ const ROLE: &str = "bench_server";
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Clients of one project.
 const TOGETHER: usize = 2;
+/// The most open sessions of a key: so few that sessions which clients leave reach it in the first quarter of an hour, as they reach
+/// the server's own bound in a day.
+const SESSIONS_OF_KEY: &str = "25";
 /// A replaced server may take this long to end: the longest call, and a little.
 const ENDING: Duration = Duration::from_secs(30);
 
@@ -97,6 +100,7 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
             ("REDIS_URL", url.1.as_str()),
             ("RATE_LIMIT_IP_PER_MINUTE", "0"),
             ("MAX_STREAMS_PER_KEY", "1000"),
+            ("MAX_SESSIONS_PER_KEY", SESSIONS_OF_KEY),
         ];
         Served::start(&binary, &variables)
     };

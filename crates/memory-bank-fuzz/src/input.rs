@@ -14,6 +14,11 @@ pub(crate) fn visible_lines(text: &str) -> impl Iterator<Item = &str> {
     text.split(['\n', '\r']).map(str::trim).filter(|line| !line.is_empty())
 }
 
+/// The text with a line feed for each carriage return without one.
+pub(crate) fn lone_as_feeds(text: &str) -> String {
+    text.split("\r\n").map(|part| part.replace('\r', "\n")).collect::<Vec<_>>().join("\r\n")
+}
+
 /// The first of `wanted` that does not come in `found` after those before it.
 pub(crate) fn missing<'t>(
     wanted: impl Iterator<Item = &'t str>,

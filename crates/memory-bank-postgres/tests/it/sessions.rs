@@ -298,6 +298,70 @@ async fn storing_an_event_reads_no_other_sessions_and_keys() {
 }
 
 #[tokio::test]
+async fn the_oldest_events_of_a_session_or_project_are_removed_without_temporary_files() {
+    // Half a megabyte is kept in any case. A message of this length, which does not compress, is stored in the row.
+    const KEPT: usize = 524_288;
+    const STORED: usize = 1900;
+    let bench = Bench::new().await;
+    let alice = bench.tenant("alice", "one").await;
+    let bob = bench.tenant("bob", "two").await;
+    let (first, second, his) = (session(&alice), session(&alice), session(&bob));
+    for (caller, opened) in [(&alice, &first), (&alice, &second), (&bob, &his)] {
+        bench.database.open(caller, opened, limits(10)).await.unwrap();
+    }
+    let message = || -> String {
+        let ids = std::iter::repeat_with(|| SystemEntropy.id().simple().to_string());
+        ids.take(STORED / 32 + 1).collect::<String>().chars().take(STORED).collect()
+    };
+    for (caller, opened, count) in [(&alice, &first, 3000), (&alice, &second, 400), (&bob, &his, 400)] {
+        for from in (1..=count).step_by(200) {
+            let group: Vec<Event> =
+                (from..from + 200).map(|place| event(caller, opened, place, &message())).collect();
+            bench.database.append(&group).await.unwrap();
+        }
+    }
+    let trim = |session: Option<&SessionRecord>| {
+        let session = session.map_or_else(|| "NULL".to_owned(), |session| format!("'{}'", session.id.0));
+        let (proof, user, project) = (alice.proof.unwrap().to_hex(), alice.user.0, alice.project.0);
+        // To sort the messages themselves would take more than the memory of a sort.
+        bench.test.psql(&format!(
+            "SET temp_file_limit = 0; SET work_mem = '4MB'; SELECT app.trim_events('\\x{proof}', '{user}', '{project}', {session}, 0)"
+        ))
+    };
+    let stored = |session: &SessionRecord| {
+        bench.test.psql(&format!(
+            "SELECT count(*) || ' ' || max(place) || ' ' || max(place) - min(place) + 1 FROM mcp_events WHERE session_id = '{}'",
+            session.id.0
+        ))
+    };
+    let kept = KEPT / (STORED + 200);
+    let newest = |session: &SessionRecord| {
+        let found = stored(session);
+        let numbers: Vec<usize> = found.split(' ').map(|number| number.parse().unwrap()).collect();
+        assert!(numbers[0] == numbers[2], "a gap: {found}");
+        (numbers[0], numbers[1])
+    };
+    // Messages have a few bytes around them, and a quarter of a hundred events is the most that this makes.
+    let about = |count: usize| (kept - 25..=kept).contains(&count);
+
+    trim(Some(&his));
+    assert_eq!((newest(&first), newest(&second), newest(&his)), ((3000, 3000), (400, 400), (400, 400)));
+    trim(Some(&first));
+    let (count, last) = newest(&first);
+    assert!(about(count) && last == 3000, "{count} of about {kept}, up to {last}");
+    assert_eq!(newest(&second), (400, 400));
+    // The newest of the project are of the second session.
+    trim(None);
+    let (count, last) = newest(&second);
+    assert!(about(count) && last == 400, "{count} of about {kept}, up to {last}");
+    assert_eq!(
+        bench.test.psql(&format!("SELECT count(*) FROM mcp_events WHERE session_id = '{}'", first.id.0)),
+        "0"
+    );
+    assert_eq!(newest(&his), (400, 400));
+}
+
+#[tokio::test]
 async fn old_sessions_and_events_are_removed_in_small_batches_by_one_replica_at_a_time() {
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "one").await;

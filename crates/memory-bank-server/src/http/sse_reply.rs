@@ -228,7 +228,9 @@ async fn run(
     }
     let (status, headers) = (response.status(), response.headers().clone());
     let text = match response.into_body().collect().await {
-        Ok(body) => String::from_utf8_lossy(&body.to_bytes()).into_owned(),
+        // The SDK serializes JSON, which is UTF-8 already.
+        Ok(body) => String::from_utf8(body.to_bytes().into())
+            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()),
         Err(_) => return,
     };
     if status != StatusCode::OK {

@@ -14,6 +14,8 @@ const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 const playwright = await import("playwright-core").catch(() => undefined);
 /** Why no browser can be used; `false` if one can. */
 export const skip = playwright && existsSync(CHROMIUM) ? false : "Chromium or playwright-core is not installed";
+/** How many letters of a page a failure reports. */
+const MOST_SHOWN = 2000;
 export const DESKTOP = { width: 1280, height: 800 };
 export const PHONE = { width: 390, height: 844 };
 
@@ -42,6 +44,8 @@ export async function open(t, browser, origin, { allowed = [], ...options } = {}
   const context = await browser.newContext({ viewport: DESKTOP, reducedMotion: "reduce", ...options });
   const page = await context.newPage();
   t.after(async () => {
+    // What a person would see explains a failure that comes once in many runs.
+    if (!t.passed) t.diagnostic(`note: ${await shown(page).catch(({ message }) => message)}`);
     // A request that a test delays may wait when the test ends.
     for (const open of context.pages()) await open.unrouteAll({ behavior: "ignoreErrors" });
     await context.close();
@@ -66,6 +70,12 @@ export async function open(t, browser, origin, { allowed = [], ...options } = {}
   });
   t.after(() => assert.deepEqual(reports, []));
   return Object.assign(page, { reports });
+}
+
+/** The address and the text of a page. */
+async function shown(page) {
+  const text = await page.evaluate(() => document.body.innerText);
+  return `${page.url()}\n${text.slice(0, MOST_SHOWN)}`;
 }
 
 /** Chooses the plain field for editing, as a user does once. */
