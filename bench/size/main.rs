@@ -57,7 +57,7 @@ struct Arguments {
     /// Calls per row and size.
     #[arg(long)]
     rounds: Option<usize>,
-    /// Only calls whose name contains one of these.
+    /// Only calls whose name contains one of these, and no upkeep, first searches, other projects and sessions.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// The binary; the one beside this program when absent.
@@ -105,6 +105,9 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
         Served::start(&binary, &variables)
     };
     one_project(arguments, &binary, &postgres, home.path(), serve).await?;
+    if !arguments.only.is_empty() {
+        return Ok(());
+    }
     let served = serve()?;
     let others = arguments.projects.unwrap_or(if arguments.quick { 200 } else { 10_000 });
     let keys = many_projects(&postgres, home.path(), &served, others).await?;
@@ -145,7 +148,9 @@ async fn one_project(
         let documents = (size / 10).min(DOCUMENTS.saturating_sub(rounds + 20));
         let project = fill::fill(postgres, home, (&name, key), documents, *size)?;
         eprintln!("{name}: filled in {:.0} s", began.elapsed().as_secs_f64());
-        upkeep.push((*size, upkeep::measure(postgres, binary, home, &name, &before)?));
+        if arguments.only.is_empty() {
+            upkeep.push((*size, upkeep::measure(postgres, binary, home, &name, &before)?));
+        }
         projects.push(project);
     }
     let vectors = fill::vectors(postgres)?;
@@ -159,12 +164,43 @@ async fn one_project(
     for project in projects {
         subjects.push(Subject::open(project, served.address).await?);
     }
+    if arguments.only.is_empty() {
+        first_searches(&mut subjects, &sizes, &served).await?;
+    }
+    let rows = growth::calls(&mut subjects, rounds, &arguments.only).await;
+    println!(
+        "\n{}",
+        table("Calls over HTTP, by number of observations; a tenth as many documents", &sizes, &rows)
+    );
+    let names: Vec<&str> =
+        rows.iter().filter(|row| row.growth().is_none_or(|growth| growth > FLAT)).map(Row::name).collect();
+    if let (Some(largest), false) = (subjects.last_mut(), names.is_empty()) {
+        // Hours of measurements do not end for want of a plan.
+        if let Err(error) = plans::print(postgres, home, largest, &names, rounds + 1).await {
+            eprintln!("no plans: {error:#}");
+        }
+    }
+    if upkeep.is_empty() {
+        return Ok(());
+    }
+    println!("{}", upkeep::table(&upkeep));
+    println!(
+        "Vectors of full-text search of all documents, which a server computes in the background: {}; `VACUUM ANALYZE` after all of \
+         it was written: {}\n",
+        shown(vectors),
+        shown(vacuum)
+    );
+    Ok(())
+}
+
+/// The first search of each project, and the memory that its index takes.
+async fn first_searches(subjects: &mut [Subject], sizes: &[usize], served: &Served) -> anyhow::Result<()> {
     // The index holds documents and graph, so the first search of one builds it for the other, too.
     println!("### First searches, and the memory of the index\n");
     println!(
         "| observations | first search, of the documents | MiB | then of the graph | MiB |\n|---|---:|---:|---:|---:|"
     );
-    for (subject, size) in subjects.iter_mut().zip(&sizes) {
+    for (subject, size) in subjects.iter_mut().zip(sizes) {
         let mut cells = String::new();
         for tool in ["search_memory_bank", "graph_search"] {
             let before = served.resident()?.0;
@@ -182,30 +218,10 @@ async fn one_project(
         }
         println!("| {} |{cells}", grouped(*size));
     }
-    let rows = growth::calls(&mut subjects, rounds, &arguments.only).await;
-    println!(
-        "\n{}",
-        table("Calls over HTTP, by number of observations; a tenth as many documents", &sizes, &rows)
-    );
-    let names: Vec<&str> =
-        rows.iter().filter(|row| row.growth().is_none_or(|growth| growth > FLAT)).map(Row::name).collect();
-    if let (Some(largest), false) = (subjects.last_mut(), names.is_empty()) {
-        // Hours of measurements do not end for want of a plan.
-        if let Err(error) = plans::print(postgres, home, largest, &names, rounds + 1).await {
-            eprintln!("no plans: {error:#}");
-        }
-    }
-    println!("{}", upkeep::table(&upkeep));
-    println!(
-        "Vectors of full-text search of all documents, which a server computes in the background: {}; `VACUUM ANALYZE` after all of \
-         it was written: {}\n",
-        shown(vectors),
-        shown(vacuum)
-    );
     Ok(())
 }
 
-/// What a read costs as the number of projects grows, each read in a project of its own.
+/// What a read and a write cost as the number of projects grows, each in a project of its own.
 async fn many_projects(
     postgres: &Postgres,
     home: &Path,
@@ -217,19 +233,21 @@ async fn many_projects(
     println!("### {} projects with a document each, written in {}\n", grouped(count), shown(began.elapsed()));
     fill::vectors(postgres)?;
     postgres.psql("VACUUM ANALYZE")?;
-    println!("| | first read with a key | the same again |\n|---|---:|---:|");
+    println!("| | first read with a key | the same again | a document written anew |\n|---|---:|---:|---:|");
     let mut connection = Connection::open(served.address).await?;
-    let read = json!({"filename": "notes.md"});
+    let read = ("read_memory_bank_file", json!({"filename": "notes.md"}));
+    let write =
+        ("write_memory_bank_file", json!({"filename": "notes.md", "content": "# Notes\n\n- written anew\n"}));
     for (title, keys) in [("of the first hundred", &keys[..count.min(100)]), ("of all", &keys[..])] {
         let mut medians = Vec::new();
-        for _ in 0..2 {
+        for (tool, arguments) in [&read, &read, &write] {
             let mut times = Vec::with_capacity(keys.len());
             for key in keys {
-                let request = stateless_call(served.address, key, "read_memory_bank_file", &read);
+                let request = stateless_call(served.address, key, tool, arguments);
                 let sent = Instant::now();
                 let reply = connection.ask(&request).await?;
                 times.push(sent.elapsed());
-                anyhow::ensure!(memchr::memmem::find(reply, b"\"isError\":false").is_some(), "a read failed");
+                anyhow::ensure!(memchr::memmem::find(reply, b"\"isError\":false").is_some(), "{tool} failed");
             }
             times.sort_unstable();
             let at = |percent: usize| {
@@ -237,7 +255,7 @@ async fn many_projects(
             };
             medians.push(format!("{} ({})", shown(at(50)), shown(at(95))));
         }
-        println!("| {title} | {} | {} |", medians[0], medians[1]);
+        println!("| {title} | {} |", medians.join(" | "));
     }
     println!("\nMedians, in brackets the 95th percentile.\n");
     Ok(keys)

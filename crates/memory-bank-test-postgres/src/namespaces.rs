@@ -67,7 +67,7 @@ impl Namespaces {
         let id = holder.id();
         self.holders.push(holder);
         if !matches!(read, Some(Ok(_))) || begun != "begun\n" {
-            return Err("unshare --net is refused".to_owned());
+            return Err("`unshare --net` is refused: run this as root, in a machine or container that may make network namespaces".to_owned());
         }
         let [router, own] =
             [1, 2].map(|host| Ipv4Addr::new(10, 213, u8::try_from(number).unwrap_or(0), host));
