@@ -62,9 +62,6 @@ const ROLE: &str = "bench_server";
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Clients of one project.
 const TOGETHER: usize = 2;
-/// The most open sessions of a key: so few that sessions which clients leave reach it in the first quarter of an hour, as they reach
-/// the server's own bound in a day.
-const SESSIONS_OF_KEY: &str = "25";
 /// A replaced server may take this long to end: the longest call, and a little.
 const ENDING: Duration = Duration::from_secs(30);
 
@@ -94,13 +91,14 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     };
     let replace = Duration::from_secs(arguments.replace.unwrap_or(replace).max(1));
     let url = (postgres.url(ROLE), redis.url());
+    let sessions = sessions_of_key(arguments.rate, keys.len()).to_string();
     let serve = || {
         let variables = [
             ("DATABASE_URL", url.0.as_str()),
             ("REDIS_URL", url.1.as_str()),
             ("RATE_LIMIT_IP_PER_MINUTE", "0"),
             ("MAX_STREAMS_PER_KEY", "1000"),
-            ("MAX_SESSIONS_PER_KEY", SESSIONS_OF_KEY),
+            ("MAX_SESSIONS_PER_KEY", sessions.as_str()),
         ];
         Served::start(&binary, &variables)
     };
@@ -176,6 +174,13 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
         ensure!(counts.lost == 0 && counts.failed == 0, "calls failed or writes were lost");
         Ok(())
     })
+}
+
+/// The most open sessions of a key: so few that those which clients leave reach it in a quarter of an hour, as they reach the server's own
+/// bound in a day, and so many that the oldest one is idle by then, which takes four minutes.
+fn sessions_of_key(rate: u32, keys: usize) -> usize {
+    // At 60 steps a second on 8 keys a key has about 10 sessions that were left within four minutes.
+    (30 * 8 * rate as usize).div_ceil(60 * keys.max(1)).max(10)
 }
 
 /// Makes the schema, the role and a project for each key.

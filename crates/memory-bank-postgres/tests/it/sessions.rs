@@ -301,64 +301,68 @@ async fn storing_an_event_reads_no_other_sessions_and_keys() {
 async fn the_oldest_events_of_a_session_or_project_are_removed_without_temporary_files() {
     // Half a megabyte is kept in any case. A message of this length, which does not compress, is stored in the row.
     const KEPT: usize = 524_288;
-    const STORED: usize = 1900;
+    const STORED: usize = 1800;
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "one").await;
+    let carol = bench.member("carol", "one", Role::Editor).await;
     let bob = bench.tenant("bob", "two").await;
-    let (first, second, his) = (session(&alice), session(&alice), session(&bob));
-    for (caller, opened) in [(&alice, &first), (&alice, &second), (&bob, &his)] {
-        bench.database.open(caller, opened, limits(10)).await.unwrap();
-    }
+    let (first, second, hers, his) = (session(&alice), session(&alice), session(&carol), session(&bob));
     let message = || -> String {
         let ids = std::iter::repeat_with(|| SystemEntropy.id().simple().to_string());
         ids.take(STORED / 32 + 1).collect::<String>().chars().take(STORED).collect()
     };
-    for (caller, opened, count) in [(&alice, &first, 3000), (&alice, &second, 400), (&bob, &his, 400)] {
+    for (caller, opened, count) in
+        [(&alice, &first, 3000), (&carol, &hers, 400), (&alice, &second, 400), (&bob, &his, 400)]
+    {
+        bench.database.open(caller, opened, limits(10)).await.unwrap();
         for from in (1..=count).step_by(200) {
             let group: Vec<Event> =
                 (from..from + 200).map(|place| event(caller, opened, place, &message())).collect();
             bench.database.append(&group).await.unwrap();
         }
     }
-    let trim = |session: Option<&SessionRecord>| {
+    // By alice. To sort the messages themselves takes more than the memory of a sort.
+    let trim = |session: Option<&SessionRecord>| -> usize {
         let session = session.map_or_else(|| "NULL".to_owned(), |session| format!("'{}'", session.id.0));
         let (proof, user, project) = (alice.proof.unwrap().to_hex(), alice.user.0, alice.project.0);
-        // To sort the messages themselves would take more than the memory of a sort.
-        bench.test.psql(&format!(
-            "SET temp_file_limit = 0; SET work_mem = '4MB'; SELECT app.trim_events('\\x{proof}', '{user}', '{project}', {session}, 0)"
-        ))
+        let call = format!("SELECT app.trim_events('\\x{proof}', '{user}', '{project}', {session}, 0)");
+        let found = bench.test.psql(&format!("SET temp_file_limit = 0; SET work_mem = '512kB'; {call}"));
+        found.trim().parse().unwrap()
     };
-    let stored = |session: &SessionRecord| {
-        bench.test.psql(&format!(
-            "SELECT count(*) || ' ' || max(place) || ' ' || max(place) - min(place) + 1 FROM mcp_events WHERE session_id = '{}'",
+    // The number of events and the newest one; there is no gap between them.
+    let stored = |session: &SessionRecord| -> (usize, usize) {
+        let found = bench.test.psql(&format!(
+            "SELECT count(*), coalesce(max(place), 0), coalesce(max(place) - min(place) + 1, 0) FROM mcp_events \
+             WHERE session_id = '{}'",
             session.id.0
-        ))
-    };
-    let kept = KEPT / (STORED + 200);
-    let newest = |session: &SessionRecord| {
-        let found = stored(session);
-        let numbers: Vec<usize> = found.split(' ').map(|number| number.parse().unwrap()).collect();
-        assert!(numbers[0] == numbers[2], "a gap: {found}");
+        ));
+        let numbers: Vec<usize> = found.trim().split('|').map(|number| number.parse().unwrap()).collect();
+        assert_eq!(numbers[0], numbers[2], "a gap: {found}");
         (numbers[0], numbers[1])
     };
-    // Messages have a few bytes around them, and a quarter of a hundred events is the most that this makes.
-    let about = |count: usize| (kept - 25..=kept).contains(&count);
+    // A message has a few bytes around it.
+    let most = KEPT / (STORED + 200);
+    let is_about_most = |count: usize| (most - 25..=most).contains(&count);
 
-    trim(Some(&his));
-    assert_eq!((newest(&first), newest(&second), newest(&his)), ((3000, 3000), (400, 400), (400, 400)));
-    trim(Some(&first));
-    let (count, last) = newest(&first);
-    assert!(about(count) && last == 3000, "{count} of about {kept}, up to {last}");
-    assert_eq!(newest(&second), (400, 400));
-    // The newest of the project are of the second session.
-    trim(None);
-    let (count, last) = newest(&second);
-    assert!(about(count) && last == 400, "{count} of about {kept}, up to {last}");
+    assert_eq!((trim(Some(&his)), trim(Some(&hers))), (0, 0), "sessions of others");
     assert_eq!(
-        bench.test.psql(&format!("SELECT count(*) FROM mcp_events WHERE session_id = '{}'", first.id.0)),
-        "0"
+        [&first, &hers, &second, &his].map(stored),
+        [(3000, 3000), (400, 400), (400, 400), (400, 400)]
     );
-    assert_eq!(newest(&his), (400, 400));
+    let removed = trim(Some(&first));
+    let (left, newest) = stored(&first);
+    assert!(
+        is_about_most(left) && newest == 3000 && removed == 3000 - left,
+        "{removed}, {left} up to {newest}"
+    );
+    assert_eq!([&hers, &second, &his].map(stored), [(400, 400); 3]);
+    assert_eq!(trim(Some(&first)), 0);
+    // The newest of the project are of the second session.
+    let removed = trim(None);
+    let (kept, newest) = stored(&second);
+    assert!(is_about_most(kept) && newest == 400, "{kept} up to {newest}");
+    assert_eq!(removed, left + 400 + 400 - kept);
+    assert_eq!([&first, &hers, &his].map(stored), [(0, 0), (0, 0), (400, 400)]);
 }
 
 #[tokio::test]

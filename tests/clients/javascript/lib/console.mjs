@@ -43,14 +43,14 @@ export async function withTools(server, key, use) {
 export async function open(t, browser, origin, { allowed = [], ...options } = {}) {
   const context = await browser.newContext({ viewport: DESKTOP, reducedMotion: "reduce", ...options });
   const page = await context.newPage();
+  const reports = [];
   t.after(async () => {
     // What a person would see explains a failure that comes once in many runs.
-    if (!t.passed) t.diagnostic(`note: ${await shown(page).catch(({ message }) => message)}`);
+    if (!t.passed || reports.length > 0) t.diagnostic(`note: ${await shown(page).catch(({ message }) => message)}`);
     // A request that a test delays may wait when the test ends.
     for (const open of context.pages()) await open.unrouteAll({ behavior: "ignoreErrors" });
     await context.close();
   });
-  const reports = [];
   await page.exposeFunction("report", (text) => void reports.push(text));
   await page.addInitScript(() => {
     document.addEventListener("securitypolicyviolation", (event) => window.report(`policy: ${event.violatedDirective} ${event.blockedURI} ${event.sample}`));
@@ -74,7 +74,7 @@ export async function open(t, browser, origin, { allowed = [], ...options } = {}
 
 /** The address and the text of a page. */
 async function shown(page) {
-  const text = await page.evaluate(() => document.body.innerText);
+  const text = await page.locator("body").innerText({ timeout: 5000 });
   return `${page.url()}\n${text.slice(0, MOST_SHOWN)}`;
 }
 
