@@ -35,8 +35,14 @@ impl Kind {
     ];
 
     /// Those that an outside load generator measures, beside pgbench.
-    pub const LIMITS: [Self; 5] =
-        [Self::PgbenchRead, Self::Stateless, Self::SessionEvents, Self::PgbenchEdit, Self::Edit];
+    pub const LIMITS: [Self; 6] = [
+        Self::PgbenchRead,
+        Self::PgbenchFunction,
+        Self::Stateless,
+        Self::SessionEvents,
+        Self::PgbenchEdit,
+        Self::Edit,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {

@@ -106,7 +106,10 @@ fn expired_sessions(postgres: &Postgres) -> anyhow::Result<String> {
             deleted => rows += deleted,
         }
     }
-    Ok(format!("| expired sessions, deleted in steps of 1,000 | {rows} | {} |", shown(began.elapsed())))
+    Ok(format!(
+        "| expired sessions and their events, deleted in steps of 1,000 | {rows} | {} |",
+        shown(began.elapsed())
+    ))
 }
 
 /// A row: the end of an hour of stored events.

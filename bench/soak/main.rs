@@ -117,6 +117,7 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     }
     let (mut taken, mut replaced, mut endings) = (Vec::new(), Vec::new(), Vec::new());
     let (mut next_sample, mut next_replacement) = (began, began + replace);
+    let mut early = None;
     while began.elapsed() < length {
         tokio::time::sleep(Duration::from_millis(100)).await;
         let now = Instant::now();
@@ -128,6 +129,9 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
             shared.serve_at(addresses(&served));
             replaced.push(began.elapsed().as_secs_f64());
             endings.push(tokio::task::spawn_blocking(move || old.end(ENDING)).await??);
+        }
+        if early.is_none() && began.elapsed() >= length / 4 {
+            early = Some(samples::tables(&postgres)?);
         }
         if now >= next_sample {
             next_sample = now + every;
@@ -149,6 +153,7 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
         endings.get(endings.len() / 2).copied().unwrap_or_default().as_secs_f64()
     );
     println!("{}", samples::table(&taken));
+    println!("{}", samples::grown(&early.unwrap_or_default(), &samples::tables(&postgres)?));
     if let Some(place) = &arguments.chart {
         std::fs::write(place, chart::chart(&taken, &replaced))?;
     }

@@ -1,5 +1,6 @@
 //! The samples of a run, and their table.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -66,6 +67,40 @@ impl Sample {
             ],
         })
     }
+}
+
+/// The size of each table with its indexes, in KiB. Partitions count for their table.
+pub fn tables(postgres: &Postgres) -> anyhow::Result<BTreeMap<String, u64>> {
+    let sizes = postgres.psql(
+        "SELECT coalesce(i.inhparent, c.oid)::regclass, sum(pg_total_relation_size(c.oid)) / 1024 \
+         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_inherits i ON i.inhrelid = c.oid \
+         WHERE n.nspname IN ('public', 'app') AND c.relkind = 'r' GROUP BY 1",
+    )?;
+    let size = |line: &str| {
+        let (name, size) = line.split_once('|').context("a line has two fields")?;
+        // The sum of integers may have decimals.
+        let whole = size.split('.').next().unwrap_or_default();
+        anyhow::Ok((name.to_owned(), whole.parse()?))
+    };
+    sizes.lines().map(size).collect()
+}
+
+/// The tables that grew by more than a few pages between two moments.
+pub fn grown(before: &BTreeMap<String, u64>, after: &BTreeMap<String, u64>) -> String {
+    const PAGES: u64 = 64;
+    let mut grown: Vec<(u64, u64, &str)> = after
+        .iter()
+        .map(|(name, size)| (*size, before.get(name).copied().unwrap_or_default(), name.as_str()))
+        .filter(|(size, former, _)| *size > former + PAGES)
+        .collect();
+    grown.sort_by_key(|(size, former, _)| std::cmp::Reverse(size - former));
+    let mut out = String::from(
+        "| tables that grew after the first quarter, KiB | then | at the end |\n|---|---:|---:|\n",
+    );
+    for (size, former, name) in grown {
+        let _ = writeln!(out, "| `{name}` | {former} | {size} |");
+    }
+    out
 }
 
 /// The middle of the values of a series in a part of the run, from and to as fractions.

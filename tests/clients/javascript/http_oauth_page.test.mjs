@@ -4,15 +4,12 @@
 
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
-import { existsSync } from "node:fs";
 import { createServer } from "node:http";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { launch, skip } from "./lib/browser.mjs";
 import { Database } from "./lib/http_server.mjs";
 
-const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
-const playwright = await import("playwright-core").catch(() => undefined);
-const skip = playwright && existsSync(CHROMIUM) ? false : "Chromium or playwright-core is not installed";
 const DESKTOP = { width: 1280, height: 800 };
 const PHONE = { width: 390, height: 844 };
 
@@ -37,7 +34,7 @@ before(async () => {
   });
   await new Promise((resolve) => listener.listen(0, "127.0.0.1", resolve));
   callback = `http://localhost:${listener.address().port}/callback`;
-  browser = await playwright.chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox"] });
+  browser = await launch();
 });
 after(async () => {
   await browser?.close();

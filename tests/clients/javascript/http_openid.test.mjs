@@ -4,19 +4,16 @@
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { existsSync } from "node:fs";
 import { createServer } from "node:http";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
+import { launch, skip } from "./lib/browser.mjs";
 import { Database, until } from "./lib/http_server.mjs";
 import { Provider, freePort } from "./lib/oauth.mjs";
 
-const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 const PROVIDER = fileURLToPath(new URL("lib/openid_provider.mjs", import.meta.url));
-const playwright = await import("playwright-core").catch(() => undefined);
-const skip = playwright && existsSync(CHROMIUM) ? false : "Chromium or playwright-core is not installed";
 
 let database, server, replica, project, issuer, provider, browser, listener, callback, port;
 const answers = [];
@@ -61,7 +58,7 @@ before(async () => {
   });
   await new Promise((resolve) => listener.listen(0, "127.0.0.1", resolve));
   callback = `http://localhost:${listener.address().port}/callback`;
-  browser = await playwright.chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox"] });
+  browser = await launch();
 });
 after(async () => {
   await browser?.close();

@@ -150,6 +150,13 @@ fn failed_authentication_counts_against_the_address() {
     let statuses: Vec<u16> = (0..4).map(|_| guess("203.0.113.7")).collect();
     assert_eq!(statuses, [401, 401, 401, 429]);
     assert_eq!(guess("203.0.113.8"), 401);
+    // Each guess is another key.
+    let guessed = |number: u32| {
+        let key = format!("mbmcp_live_{number:032}");
+        let headers = [("X-Forwarded-For", "203.0.113.9"), ("X-API-Key", key.as_str())];
+        server.send_bare("GET", "/api/keys", &headers, "").status
+    };
+    assert_eq!([1, 2, 3, 4].map(guessed), [401, 401, 401, 429]);
 }
 
 #[test]

@@ -2,24 +2,20 @@
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
+import { launch, skip } from "./browser.mjs";
 import { BINARY } from "./server.mjs";
 
-const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
-const playwright = await import("playwright-core").catch(() => undefined);
-/** Why no browser can be used; `false` if one can. */
-export const skip = playwright && existsSync(CHROMIUM) ? false : "Chromium or playwright-core is not installed";
+export { launch, skip };
 /** How many letters of a page a failure reports. */
 const MOST_SHOWN = 2000;
 export const DESKTOP = { width: 1280, height: 800 };
 export const PHONE = { width: 390, height: 844 };
-
-export const launch = () => playwright.chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox"] });
 
 /** Runs `use` with a function that calls tools of a server; a refusal fails the test. */
 export async function withTools(server, key, use) {
