@@ -72,7 +72,7 @@ impl Subject {
 /// A measurement: its name, the tool, and the arguments of a round.
 type Call = (&'static str, &'static str, fn(&Subject, usize) -> Value);
 
-const CALLS: [Call; 20] = [
+const CALLS: [Call; 29] = [
     ("read a document", "read_memory_bank_file", |_, round| json!({"filename": document(round)})),
     (
         "write a document anew",
@@ -104,6 +104,17 @@ const CALLS: [Call; 20] = [
         "edit_memory_bank_file",
         |_, round| json!({"filename": document(round), "edits": [{"op": "append", "heading": format!("Notes {round}"), "text": "- appended"}]}),
     ),
+    ("write three documents", "batch_write_files", |_, round| {
+        let file = |number: usize| json!({"filename": document(number), "content": format!("# Notes {number}\n\n- round {round}\n")});
+        json!({"files": [file(round), file(round + 1), file(round + 2)]})
+    }),
+    ("add a task", "update_tasks", |_, round| json!({"add": [format!("task {round}")]})),
+    (
+        "log a decision",
+        "log_decision",
+        |_, round| json!({"title": format!("Decision {round}"), "context": "A measurement", "decision": format!("Round {round} counts")}),
+    ),
+    ("add a note", "add_session_note", |_, round| json!({"note": format!("round {round} was measured")})),
     (
         "read three documents",
         "batch_read_files",
@@ -135,6 +146,11 @@ const CALLS: [Call; 20] = [
             "relations": [{"from": format!("measured {round}"), "relationType": "follows", "to": entity(1)}],
         })
     }),
+    (
+        "link two entities",
+        "graph_link_entities",
+        |_, round| json!({"from": format!("measured {round}"), "relationType": "meets", "to": entity(2)}),
+    ),
     ("open an entity", "graph_open_nodes", |_, round| json!({"nodes": [entity(1 + round % 4)]})),
     (
         "search the graph",
@@ -147,6 +163,10 @@ const CALLS: [Call; 20] = [
         |subject, round| json!({"query": subject.question("search_memory_bank", round)}),
     ),
     ("history, a page", "history", |_, _| json!({})),
+    ("history of a document", "history", |_, round| json!({"filename": document(round)})),
+    ("who wrote each line", "history", |_, round| json!({"action": "blame", "filename": document(round)})),
+    ("history of an entity", "history", |_, round| json!({"entity": entity(1 + round % 4)})),
+    ("delete an entity", "graph_delete_entity", |_, round| json!({"entity": format!("measured {round}")})),
 ];
 
 /// Measures each call on all subjects in turn.
