@@ -148,13 +148,21 @@ impl<O: Object> Search<'_, O> {
         let mut rest: Vec<usize> =
             (0..self.operations.len()).filter(|index| !self.longest.contains(index)).collect();
         rest.sort_by_key(|index| self.operations[*index].invoked);
+        let mut contradicted = rest.clone();
+        contradicted.retain(|index| {
+            let Operation { call, returned, .. } = &self.operations[*index];
+            returned.is_some() && !O::may_precede(&self.value, call)
+        });
+        contradicted.truncate(12);
         rest.truncate(12);
         let last = self.longest.len().saturating_sub(12);
         format!(
-            "The longest one ends with\n{}\nand with the value {:?}, behind which none of these fits first:\n{}",
+            "The longest one of {} ends with\n{}\nand with the value {:?}, behind which none of these fits first:\n{}\nThese contradict the value:\n{}",
+            self.operations.len(),
             lines(&self.longest[last..]),
             self.value,
-            lines(&rest)
+            lines(&rest),
+            lines(&contradicted)
         )
     }
 }

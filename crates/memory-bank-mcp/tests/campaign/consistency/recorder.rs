@@ -16,6 +16,8 @@ use crate::harness::tool_call::Outcome;
 const REGISTERS: usize = 3;
 const LOGS: usize = 2;
 const ENTITIES: usize = 1;
+/// The characters of a reply that has all facts of a round.
+const WHOLE: usize = 500_000;
 /// How long to wait for a reply that says that something was done.
 const TIMEOUT: Duration = Duration::from_secs(90);
 
@@ -293,10 +295,12 @@ impl Recorder {
         server: &mut dyn FnMut(&str, Value) -> Outcome,
     ) -> bool {
         let invoked = self.tick();
-        let outcome = server("graph_open_nodes", json!({"nodes": [entity]}));
+        // A round with a long fault makes more facts than a reply has by default.
+        let outcome = server("graph_open_nodes", json!({"nodes": [entity], "maxChars": WHOLE}));
         let returned = Some(self.tick());
         let Outcome::Done(found) = outcome else { return false };
         let found = data(&found);
+        assert!(found["truncated"].is_null(), "a read of all facts: {}", found["remaining"]);
         let facts = found["observations"].as_array().unwrap();
         let mut texts: Vec<String> =
             facts.iter().map(|fact| fact["text"].as_str().unwrap().to_owned()).collect();
