@@ -234,7 +234,8 @@ $$;
 -- Keeps the newest events of one session, or of all sessions of a project, up to p_most bytes, and deletes the others.
 -- Counts the size of a message in the table. Returns the number of deleted events, or NULL while another replica does this.
 -- Requires the key that stores the events, and keeps at least half a megabyte. The sizes are taken before the events are sorted: to
--- sort the messages themselves would write them to the disk.
+-- sort the messages themselves would write them to the disk. A session has statements of its own: one plan for both would read all events
+-- of the project.
 CREATE OR REPLACE FUNCTION app.trim_events(
   p_key_hash bytea, p_user uuid, p_project uuid, p_session uuid, p_most bigint
 ) RETURNS bigint

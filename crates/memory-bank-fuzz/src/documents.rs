@@ -61,8 +61,8 @@ fn is_spliced(before: &str, old: &str, new: &str, after: &str) -> bool {
     whole == after || kept(head.len()) || kept(head.len() + new.len())
 }
 
-/// The same for a text as an edit sees it. What was put together may have another meaning: a carriage return at the end of a part and a line
-/// feed behind it end one line.
+/// The same for a text as an edit sees it. The parts may form a new line ending: a carriage return at the end of one, and a line feed at the
+/// start of the next.
 fn is_seen_spliced(seen: &str, old: &str, new: &str, after: &str) -> bool {
     let parts = seen.split_once(old);
     parts.is_some_and(|(head, tail)| lone_as_feeds(&format!("{head}{new}{tail}")) == lone_as_feeds(after))

@@ -20,7 +20,7 @@ const MOST: usize = 64 * 1024;
 /// How long the rest may take to arrive.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// A body that gives back what is not read of it.
+/// A body that gives back its unread rest.
 struct Returned {
     body: Option<Body>,
     left: Arc<Mutex<Option<Body>>>,
