@@ -11,6 +11,7 @@ pub enum Kind {
     PgbenchRead,
     PgbenchFunction,
     Stateless,
+    ManyKeys,
     SessionEvents,
     SessionJson,
     SessionTools,
@@ -35,10 +36,11 @@ impl Kind {
     ];
 
     /// Those that an outside load generator measures, beside pgbench.
-    pub const LIMITS: [Self; 6] = [
+    pub const LIMITS: [Self; 7] = [
         Self::PgbenchRead,
         Self::PgbenchFunction,
         Self::Stateless,
+        Self::ManyKeys,
         Self::SessionEvents,
         Self::PgbenchEdit,
         Self::Edit,
@@ -49,6 +51,7 @@ impl Kind {
             Self::PgbenchRead => "pgbench, the read as a pipelined transaction",
             Self::PgbenchFunction => "pgbench, the read as one statement",
             Self::Stateless => "read, 2026-07-28 without a session",
+            Self::ManyKeys => "the same by 100 keys, each asked for in Redis",
             Self::SessionEvents => "read, session, SSE with stored events",
             Self::SessionJson => "read, session, JSON",
             Self::SessionTools => "tools/list, session, SSE",
@@ -124,6 +127,7 @@ pub fn ratios(kinds: &[Kind], results: &[Vec<Figures>], is_outside: bool) -> Str
     let wanted = [
         (Kind::Stateless, Kind::PgbenchRead, Some(read)),
         (Kind::Stateless, Kind::PgbenchFunction, None),
+        (Kind::ManyKeys, Kind::PgbenchRead, None),
         (Kind::SessionEvents, Kind::Stateless, Some(events)),
         (Kind::SessionJson, Kind::Stateless, None),
         (Kind::Edit, Kind::PgbenchEdit, None),

@@ -157,6 +157,8 @@ struct Bench {
     key: String,
     /// A key for each connection, of a project of its own.
     keys: Vec<String>,
+    /// Keys with limits that are too small for leases.
+    slow_keys: Vec<String>,
     key_id: String,
     user: String,
     project: String,
@@ -187,6 +189,11 @@ impl Bench {
                 ["keys", "create", "--user", "alice", "--project", &project, "--rate-limit", "1000000"];
             keys.push(text(&operate(binary, &owner, &wide)?, "/key")?);
         }
+        let mut slow_keys = Vec::new();
+        for _ in 0..100 {
+            let slow = ["keys", "create", "--user", "alice", "--project", "atlas", "--rate-limit", "2000"];
+            slow_keys.push(text(&operate(binary, &owner, &slow)?, "/key")?);
+        }
         let (user, project) = (text(&made, "/user/id")?, text(&made, "/project/id")?);
         let (url, redis_url) = (postgres.url(ROLE), redis.url());
         let serve = |json: &str| {
@@ -205,6 +212,7 @@ impl Bench {
             is_outside: false,
             key,
             keys,
+            slow_keys,
             key_id,
             user,
             project,
@@ -299,6 +307,14 @@ impl Bench {
             Kind::Stateless => {
                 let requests = vec![self.stateless(streaming, "read_memory_bank_file", &read)];
                 (streaming, self.each(|_| Script { requests: requests.clone(), expects: TELLING, end: None }))
+            }
+            Kind::ManyKeys => {
+                let of = |key: &String| load::stateless_call(streaming, key, "read_memory_bank_file", &read);
+                let scripts = self.each(|number| {
+                    let keys = self.slow_keys.iter().skip(number).step_by(self.connections);
+                    Script { requests: keys.map(of).collect(), expects: TELLING, end: None }
+                });
+                (streaming, scripts)
             }
             Kind::SessionEvents => (streaming, self.sessions(streaming, &[reading(&read)], TELLING).await?),
             Kind::SessionJson => (json, self.sessions(json, &[reading(&read)], TELLING).await?),

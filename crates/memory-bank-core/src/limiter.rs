@@ -17,7 +17,7 @@ use crate::caller::KeyId;
 pub const WINDOW: Duration = Duration::from_secs(60);
 
 /// One request that asks for admission.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Admission {
     /// The key and its requests per minute, if it is limited.
     pub key: Option<(KeyId, u32)>,

@@ -78,7 +78,7 @@ pub use keep_bytes::keep_bytes;
 pub use leftover::is_leftover;
 pub use note_category::NoteCategory;
 pub use notes::is_resolved;
-pub use parts::{DocumentSize, LeftOut, Part, PartBounds, Selection, json_chars, part};
+pub use parts::{DocumentSize, LeftOut, Part, PartBounds, Selection, json_bytes, json_chars, part};
 pub use path::{BACKUP_PREFIX, DocumentPath, INTERNAL_FOLDER, NameError, holds_documents, is_reserved};
 pub use progress::{
     AddProgressEntry, EntryType, ProgressEntryAdded, ProgressTracked, TrackProgress, add_progress_entry,

@@ -159,7 +159,24 @@ fn tail<'t>(text: &'t str, lines: &Lines, first: usize, end: usize, bounds: Part
 /// How many characters a text takes inside a JSON string.
 #[must_use]
 pub fn json_chars(text: &str) -> usize {
-    text.chars().map(|character| json_cost(character).0).sum()
+    text.chars().count() + escapes(text)
+}
+
+/// How many bytes a text takes inside a JSON string.
+#[must_use]
+pub fn json_bytes(text: &str) -> usize {
+    text.len() + escapes(text)
+}
+
+/// How many more bytes, and characters, a text takes inside a JSON string. It runs on every document that is read, so it looks at
+/// bytes: all characters with an escape have one.
+fn escapes(text: &str) -> usize {
+    let more = |byte: u8| match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 8 | 12 => 1,
+        0..0x20 => 5,
+        _ => 0,
+    };
+    text.bytes().map(more).sum()
 }
 
 /// The characters and bytes that a character takes inside a JSON string.
@@ -353,8 +370,9 @@ mod tests {
 
     #[test]
     fn escaped_characters_count_with_their_escapes() {
-        for text in ["\"a\"\n", "\u{1}\u{7f}€\\", "plain"] {
+        for text in ["\"a\"\n", "\u{1}\u{7f}€\\", "\u{8}\u{c}\r\t\u{fc}", "plain"] {
             assert_eq!(json_chars(text) + 2, serde_json::to_string(text).unwrap().chars().count());
+            assert_eq!(json_bytes(text) + 2, serde_json::to_string(text).unwrap().len());
         }
         let got = part("\"\"\n\"\"\n", lines(1, None), chars(6)).unwrap();
         assert_eq!(got.text, "\"\"\n");

@@ -56,6 +56,8 @@ mod isolation;
 #[cfg(test)]
 mod keys;
 #[cfg(test)]
+mod leased_requests;
+#[cfg(test)]
 mod maintenance;
 #[cfg(test)]
 mod memory_file;

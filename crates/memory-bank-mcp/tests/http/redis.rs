@@ -67,7 +67,7 @@ impl Redis {
         self.cached_keys(1, request).remove(0)
     }
 
-    fn signal(&self, signal: &str) {
+    pub(crate) fn signal(&self, signal: &str) {
         assert!(
             Command::new("kill").args([signal, &self.0.process().to_string()]).status().unwrap().success()
         );

@@ -29,7 +29,7 @@ impl Silent {
     }
 }
 
-fn cli(port: u16, arguments: &[&str]) -> String {
+pub(crate) fn cli(port: u16, arguments: &[&str]) -> String {
     let output = Command::new("redis-cli").args(["-p", &port.to_string()]).args(arguments).output().unwrap();
     String::from_utf8(output.stdout).unwrap()
 }
@@ -74,15 +74,15 @@ impl Drop for Sentinel {
 }
 
 /// A cluster without replicas; ends with the test.
-struct Cluster {
-    ports: Vec<u16>,
+pub(crate) struct Cluster {
+    pub(crate) ports: Vec<u16>,
     _nodes: Vec<TestRedis>,
     _homes: Vec<TempDir>,
 }
 
 impl Cluster {
     /// Starts this many nodes; of four, the last one has no slots.
-    fn start(count: usize) -> Self {
+    pub(crate) fn start(count: usize) -> Self {
         let homes: Vec<TempDir> = (0..count).map(|_| TempDir::new().unwrap()).collect();
         let ports: Vec<u16> = (0..count).map(|_| free_port()).collect();
         let nodes = homes.iter().zip(&ports).map(|(home, port)| {

@@ -10,6 +10,7 @@ use memory_bank_core::error::StoreError;
 use serde_json::{Value, json};
 
 use crate::http::reply::{self, INTERNAL_ERROR, KEY_VOID, SERVER_BUSY};
+use crate::mcp::message::member;
 
 /// The outcome of a call, from its reply in JSON.
 pub(crate) enum CallOutcome {
@@ -36,16 +37,16 @@ pub(crate) async fn inspect(response: Response) -> (Response, CallOutcome) {
         return (reply::error(StatusCode::INTERNAL_SERVER_ERROR, "the server failed"), CallOutcome::Success);
     };
     let message = serde_json::from_slice::<Value>(&body).unwrap_or_default();
-    let code = message.pointer("/error/code").and_then(Value::as_i64);
+    let code = member(&message, &["error", "code"]).and_then(Value::as_i64);
     if code == Some(i64::from(INTERNAL_ERROR)) {
         parts.status = StatusCode::INTERNAL_SERVER_ERROR;
     }
     if code == Some(i64::from(SERVER_BUSY)) {
-        let of_key = message.pointer("/error/data/of") == Some(&json!("key"));
+        let of_key = member(&message, &["error", "data", "of"]) == Some(&json!("key"));
         parts.status = if of_key { StatusCode::TOO_MANY_REQUESTS } else { StatusCode::SERVICE_UNAVAILABLE };
     }
-    let is_error = message.pointer("/result/isError").and_then(Value::as_bool) == Some(true);
-    let text = message.pointer("/error/message").or_else(|| message.pointer("/result/content/0/text"));
+    let is_error = member(&message, &["result", "isError"]).and_then(Value::as_bool) == Some(true);
+    let text = member(&message, &["error", "message"]).or_else(|| message.pointer("/result/content/0/text"));
     let denied =
         || text.and_then(Value::as_str).is_some_and(|text| text.ends_with(&StoreError::Denied.to_string()));
     let outcome = match code {
@@ -54,7 +55,7 @@ pub(crate) async fn inspect(response: Response) -> (Response, CallOutcome) {
         _ if denied() => CallOutcome::Denied,
         _ => CallOutcome::Error,
     };
-    let retry = message.pointer("/error/data/retryAfter").and_then(Value::as_u64);
+    let retry = member(&message, &["error", "data", "retryAfter"]).and_then(Value::as_u64);
     let retry = retry.and_then(|seconds| u32::try_from(seconds).ok());
     let response = Response::from_parts(parts, Body::from(body));
     match retry {
@@ -66,5 +67,5 @@ pub(crate) async fn inspect(response: Response) -> (Response, CallOutcome) {
 /// Whether the refusal of a busy server is about the store, and not about memory for replies.
 pub(crate) fn is_about_store(body: &Bytes) -> bool {
     let message = serde_json::from_slice::<Value>(body).unwrap_or_default();
-    message.pointer("/error/data/of") == Some(&json!("storage"))
+    member(&message, &["error", "data", "of"]) == Some(&json!("storage"))
 }

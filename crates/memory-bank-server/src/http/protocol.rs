@@ -3,7 +3,7 @@
 use http::{HeaderMap, HeaderName};
 use serde_json::Value;
 
-use crate::mcp::message::method;
+use crate::mcp::message::{member, method};
 
 pub(crate) const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 pub(crate) const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
@@ -24,7 +24,7 @@ pub(crate) fn names_sessionless_version(headers: &HeaderMap) -> bool {
 /// Whether a message uses the protocol without sessions, by its header or its own metadata. A client that sends
 /// `initialize` may name its newest version in the header; the version in the message decides.
 pub(crate) fn is_sessionless(headers: &HeaderMap, message: &Value) -> bool {
-    let own = message.pointer("/params/_meta/io.modelcontextprotocol~1protocolVersion");
+    let own = member(message, &["params", "_meta", "io.modelcontextprotocol/protocolVersion"]);
     match method(message) {
         Some("initialize") => own.and_then(Value::as_str).is_some_and(|version| version >= SESSIONLESS),
         Some("server/discover") => true,

@@ -20,7 +20,7 @@ use crate::http::protocol::{SESSION, VERSION};
 use crate::http::reply::{self, INVALID_REQUEST, SESSION_NOT_FOUND, TRANSPORT_ERROR};
 use crate::http::request_context::RequestContext;
 use crate::http::sse_reply;
-use crate::mcp::message::{self, method};
+use crate::mcp::message::{self, member, method};
 use crate::mcp::{resources, rights};
 
 impl RequestContext {
@@ -48,7 +48,7 @@ impl RequestContext {
         as_events: bool,
     ) -> Response {
         // The client's description of itself is stored with the session, here and in the stores.
-        let introduced = ["/params/clientInfo", "/params/capabilities"].map(|part| message.pointer(part));
+        let introduced = ["clientInfo", "capabilities"].map(|part| member(message, &["params", part]));
         if introduced.iter().flatten().map(|part| part.to_string().len()).sum::<usize>() > HANDSHAKE_BYTES {
             let text = format!("`clientInfo` and `capabilities` are longer than {HANDSHAKE_BYTES} bytes");
             return reply::rpc_error(StatusCode::BAD_REQUEST, message.get("id"), INVALID_REQUEST, &text);
@@ -61,7 +61,7 @@ impl RequestContext {
             Ok(answer) => answer,
             Err(response) => return response,
         };
-        let version = answer.pointer("/result/protocolVersion").and_then(Value::as_str);
+        let version = member(&answer, &["result", "protocolVersion"]).and_then(Value::as_str);
         let Some(version) = version else { return reply::json(StatusCode::OK, &answer) };
         let nothing = Value::Null;
         let params = message.get("params").unwrap_or(&nothing);
@@ -143,7 +143,7 @@ impl RequestContext {
     async fn notified(&self, message: &Value, session: &SessionRecord) -> Response {
         if method(message) == Some("notifications/cancelled")
             && let Some(request @ (Value::String(_) | Value::Number(_))) =
-                message.pointer("/params/requestId")
+                member(message, &["params", "requestId"])
         {
             // All replicas receive the cancellation, and keep it for calls that register late.
             let request = request.to_string();
@@ -167,7 +167,7 @@ impl RequestContext {
     ) -> Result<Value, Response> {
         let id = message.get("id").unwrap_or(&Value::Null);
         let refused = |code: i32, text: &str| json!({"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": text}});
-        let Some(uri) = message.pointer("/params/uri").and_then(Value::as_str) else {
+        let Some(uri) = member(message, &["params", "uri"]).and_then(Value::as_str) else {
             return Ok(refused(-32602, "`params.uri` is missing"));
         };
         let allowed = rights::require(&self.who.caller, Right::Read, "resources/subscribe");

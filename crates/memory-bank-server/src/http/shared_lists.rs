@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use crate::http::protocol::VERSION;
 use crate::http::reply::INTERNAL_ERROR;
 use crate::http::request_context::RequestContext;
+use crate::mcp::message::member;
 use crate::mcp::{ToolOptions, Toolset};
 
 /// The lists that do not depend on a project.
@@ -38,7 +39,7 @@ pub(crate) struct Reference {
 pub(crate) fn reference(request: &Value, reply: &str, tools: &ToolOptions) -> Option<String> {
     let list = request.get("method")?.as_str().filter(|method| LISTS.contains(method))?;
     let id = request.get("id")?;
-    let pages = request.pointer("/params/cursor").is_some();
+    let pages = member(request, &["params", "cursor"]).is_some();
     if pages || reply.len() <= MIN_STORED_BYTES {
         return None;
     }

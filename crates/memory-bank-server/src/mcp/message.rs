@@ -6,6 +6,11 @@ use serde_json::Value;
 
 use crate::mcp::tools;
 
+/// The member of a message at a path of names. It runs on every request; [`Value::pointer`] allocates for each name.
+pub(crate) fn member<'a>(message: &'a Value, path: &[&str]) -> Option<&'a Value> {
+    path.iter().try_fold(message, |value, name| value.get(name))
+}
+
 /// The method, if the message is a request or a notification.
 pub(crate) fn method(message: &Value) -> Option<&str> {
     message.get("method").and_then(Value::as_str)
@@ -47,7 +52,7 @@ pub(crate) fn rights_of_reply(caller: &Caller, message: &Value) -> Rights {
 pub(crate) fn right_of_request(message: &Value) -> Option<Right> {
     match method(message)? {
         "tools/call" => {
-            let arguments = message.pointer("/params/arguments").and_then(Value::as_object);
+            let arguments = member(message, &["params", "arguments"]).and_then(Value::as_object);
             tools::right_of(called_tool(message)?, arguments)
         }
         "resources/read"
@@ -64,7 +69,7 @@ fn called_tool(message: &Value) -> Option<&str> {
     if method(message) != Some("tools/call") {
         return None;
     }
-    message.pointer("/params/name").and_then(Value::as_str)
+    member(message, &["params", "name"]).and_then(Value::as_str)
 }
 
 #[cfg(test)]

@@ -3,12 +3,15 @@
 use std::fmt;
 use std::marker::PhantomData;
 
+use memory_bank_core::document::json_bytes;
 use memory_bank_core::limits;
 use rmcp::model::RequestId;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
+
+use crate::mcp::message::member;
 
 /// A member that is too long. `id` is that of the request, if it can be repeated.
 #[derive(Debug)]
@@ -23,17 +26,17 @@ pub(crate) const INVALID_ID: &str =
 
 /// Whether a value can be the id of a request, and be repeated in its reply.
 pub(crate) fn is_id(id: &Value) -> bool {
-    serde_json::from_value::<RequestId>(id.clone()).is_ok()
+    RequestId::deserialize(id).is_ok()
 }
 
-/// The members of a message that have a bound, as pointers, and their bounds in bytes of JSON.
-const BOUNDED_MEMBERS: [(&str, &str, usize); 6] = [
-    ("/params/_meta/progressToken", "the progress token", limits::REQUEST_ID_BYTES),
-    ("/method", "the method", limits::REQUEST_ID_BYTES),
-    ("/params/name", "`params.name`", limits::REQUEST_ID_BYTES),
-    ("/params/protocolVersion", "`params.protocolVersion`", limits::REQUEST_ID_BYTES),
-    ("/params/cursor", "`params.cursor`", limits::URI_BYTES),
-    ("/params/uri", "`params.uri`", limits::URI_BYTES),
+/// The members of a message that have a bound, as paths, and their bounds in bytes of JSON.
+const BOUNDED_MEMBERS: [(&[&str], &str, usize); 6] = [
+    (&["params", "_meta", "progressToken"], "the progress token", limits::REQUEST_ID_BYTES),
+    (&["method"], "the method", limits::REQUEST_ID_BYTES),
+    (&["params", "name"], "`params.name`", limits::REQUEST_ID_BYTES),
+    (&["params", "protocolVersion"], "`params.protocolVersion`", limits::REQUEST_ID_BYTES),
+    (&["params", "cursor"], "`params.cursor`", limits::URI_BYTES),
+    (&["params", "uri"], "`params.uri`", limits::URI_BYTES),
 ];
 
 /// Refuses a message with a member that is too long, or with an invalid id.
@@ -46,8 +49,8 @@ pub(crate) fn check(message: &Value) -> Result<(), TooLong<'_>> {
             return Err(TooLong { text, id: None });
         }
     }
-    for (pointer, name, most) in BOUNDED_MEMBERS {
-        let bytes = message.pointer(pointer).map(length).unwrap_or_default();
+    for (path, name, most) in BOUNDED_MEMBERS {
+        let bytes = member(message, path).map(length).unwrap_or_default();
         if bytes > most {
             return Err(TooLong { text: too_long(name, bytes, most), id: id.filter(|id| is_id(id)) });
         }
@@ -153,6 +156,7 @@ fn length(value: &Value) -> usize {
     match value {
         Value::Null | Value::Bool(_) => 0,
         Value::Number(_) => 24,
+        Value::String(text) => json_bytes(text) + 2,
         other => other.to_string().len(),
     }
 }

@@ -6,20 +6,36 @@
 
 mod wide_letters;
 
+use std::sync::LazyLock;
+
 use self::wide_letters::tokens_of;
 use crate::unicode::is_alphabetic;
 
 /// An upper bound of the tokens of the text.
 #[must_use]
 pub fn estimated_tokens(text: &str) -> usize {
+    if text.is_ascii() {
+        // It runs on every reply.
+        let runs = text.bytes().map(|byte| ASCII_RUNS.get(usize::from(byte)).copied().unwrap_or(Run::None));
+        tokens_of_runs(runs, false)
+    } else {
+        tokens_of_runs(text.chars().map(Run::of), has_accents(text))
+    }
+}
+
+/// The runs of the ASCII characters.
+static ASCII_RUNS: LazyLock<[Run; 128]> = LazyLock::new(|| {
+    std::array::from_fn(|byte| u8::try_from(byte).map_or(Run::None, |byte| Run::of(char::from(byte))))
+});
+
+/// The tokens of a text, by the run that each of its characters belongs to.
+fn tokens_of_runs(runs: impl Iterator<Item = Run>, has_accents: bool) -> usize {
     // In tenths of a token.
     let mut tenths = 0;
     let mut run = Run::None;
     let mut length = 0;
     let mut before = Run::None;
-    let has_accents = has_accents(text);
-    for character in text.chars() {
-        let next = Run::of(character);
+    for next in runs {
         if next == run {
             length += 1;
         } else {

@@ -5,6 +5,7 @@ mod breaker;
 mod bus;
 mod inspect;
 mod keys;
+mod leases;
 mod limiter;
 mod link;
 mod place;
