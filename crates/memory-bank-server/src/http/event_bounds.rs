@@ -1,6 +1,6 @@
 //! Bounds the stored bytes of replies per session and per project. Summing them in the store for each reply costs
-//! more than the reply, so this process counts the bytes that it adds, and trims the store when it added a quarter of
-//! the bound. Beyond the whole bound of untrimmed bytes nothing is stored.
+//! more than the reply, so this process counts the bytes that it adds, and trims the store to half of the bound when it added the other
+//! half: a trim reads all events of its scope, so rare ones cost less. Beyond the whole bound of untrimmed bytes nothing is stored.
 
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -70,7 +70,7 @@ impl EventBounds {
             let before = counts.get(&scope).map_or(0, |count| count.bytes);
             let count = Count { bytes: before.saturating_add(bytes), user: event.user, proof: event.proof };
             counts.insert(scope, count);
-            due |= count.bytes >= self.bound(&scope) / 4;
+            due |= count.bytes >= self.bound(&scope) / 2;
         }
         if due {
             self.due.notify_one();
@@ -86,7 +86,7 @@ impl EventBounds {
             for (scope, count) in self.scopes_to_trim() {
                 let bound = self.bound(&scope);
                 let owner = EventOwner { user: count.user, project: scope.0, session: scope.1 };
-                match store.trim(owner, count.proof, bound - bound / 4).await {
+                match store.trim(owner, count.proof, bound - bound / 2).await {
                     Ok(true) => self.subtract(scope, count.bytes),
                     // A void key adds nothing more; others restart the counter.
                     Err(StoreError::KeyInvalid) => self.subtract(scope, count.bytes),
@@ -106,7 +106,7 @@ impl EventBounds {
 
     fn scopes_to_trim(&self) -> Vec<(Scope, Count)> {
         let counts = self.counts.lock();
-        let overdue = counts.iter().filter(|(scope, count)| count.bytes >= self.bound(scope) / 4);
+        let overdue = counts.iter().filter(|(scope, count)| count.bytes >= self.bound(scope) / 2);
         overdue.map(|(scope, count)| (*scope, *count)).collect()
     }
 
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_store_drops_the_oldest_once_a_quarter_was_added() {
+    async fn the_store_drops_the_oldest_once_half_of_a_bound_was_added() {
         let bounds = Arc::new(EventBounds::new(8000, 80_000));
         let store = Arc::new(MemoryEventStore::default());
         let trimming = tokio::spawn(Arc::clone(&bounds).trim(store.clone()));
