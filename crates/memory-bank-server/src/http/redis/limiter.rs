@@ -150,7 +150,7 @@ impl Windows {
         for number in numbers {
             removal.arg(format!("{entry}:{number}"));
         }
-        self.link.send::<u64>(window, &removal).await.is_some()
+        self.link.send::<i64>(window, &removal).await.is_some()
     }
 
     /// Asks Redis for so many requests of a caller, with entries of this name; `None` if it does not answer.
