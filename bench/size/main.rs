@@ -2,6 +2,7 @@
 //! PostgreSQL, Redis and the binary run only for the measurement.
 
 mod beside;
+mod calls;
 mod fill;
 mod growth;
 #[path = "../http/load.rs"]
