@@ -19,7 +19,7 @@ impl Redis {
         Self(TestRedis::start())
     }
 
-    fn start_on(port: u16) -> Self {
+    pub(crate) fn start_on(port: u16) -> Self {
         Self(TestRedis::start_on(port))
     }
 

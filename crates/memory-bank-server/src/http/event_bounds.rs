@@ -1,6 +1,7 @@
 //! Bounds the stored bytes of replies per session and per project. Summing them in the store for each reply costs
 //! more than the reply, so this process counts the bytes that it adds, and trims the store to half of the bound when it added the other
 //! half: a trim reads all events of its scope, so rare ones cost less. Beyond the whole bound of untrimmed bytes nothing is stored.
+//! Other servers add to the same sessions and projects, so what is less than half is trimmed, too, after some minutes.
 
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -19,6 +20,12 @@ const EVENT_OVERHEAD_BYTES: usize = 200;
 const LOSS_REPORT_BYTES: usize = 768;
 /// How many sessions and projects are counted at a time. If there are more, all counters restart.
 const MAX_COUNTERS: usize = 50_000;
+/// The part of a bound whose addition makes a trim due.
+const DUE: usize = 2;
+/// The part of a bound whose addition makes a trim due after [`SLOW_INTERVAL`].
+const SLOWLY_DUE: usize = 32;
+/// How often what was added in small parts is trimmed.
+const SLOW_INTERVAL: Duration = Duration::from_secs(600);
 /// When the store is tried again, after it was busy or failed.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -70,7 +77,7 @@ impl EventBounds {
             let before = counts.get(&scope).map_or(0, |count| count.bytes);
             let count = Count { bytes: before.saturating_add(bytes), user: event.user, proof: event.proof };
             counts.insert(scope, count);
-            due |= count.bytes >= self.bound(&scope) / 2;
+            due |= count.bytes >= self.bound(&scope) / DUE;
         }
         if due {
             self.due.notify_one();
@@ -80,10 +87,14 @@ impl EventBounds {
 
     /// Trims the store whenever enough was added. Runs until it is dropped.
     pub(crate) async fn trim(self: Arc<Self>, store: Arc<dyn EventStore>) {
+        let mut slow = tokio::time::interval(SLOW_INTERVAL);
         loop {
-            self.due.notified().await;
+            let part = tokio::select! {
+                () = self.due.notified() => DUE,
+                _ = slow.tick() => SLOWLY_DUE,
+            };
             let mut left = false;
-            for (scope, count) in self.scopes_to_trim() {
+            for (scope, count) in self.scopes_to_trim(part) {
                 let bound = self.bound(&scope);
                 let owner = EventOwner { user: count.user, project: scope.0, session: scope.1 };
                 match store.trim(owner, count.proof, bound - bound / 2).await {
@@ -104,9 +115,10 @@ impl EventBounds {
         }
     }
 
-    fn scopes_to_trim(&self) -> Vec<(Scope, Count)> {
+    /// Those to which this server added so large a part of their bound.
+    fn scopes_to_trim(&self, part: usize) -> Vec<(Scope, Count)> {
         let counts = self.counts.lock();
-        let overdue = counts.iter().filter(|(scope, count)| count.bytes >= self.bound(scope) / 2);
+        let overdue = counts.iter().filter(|(scope, count)| count.bytes >= self.bound(scope) / part);
         overdue.map(|(scope, count)| (*scope, *count)).collect()
     }
 
@@ -127,6 +139,8 @@ impl EventBounds {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::RangeInclusive;
+
     use jiff::Timestamp;
     use memory_bank_core::caller::{ProjectId, Rights, UserId};
     use memory_bank_core::store::{EventId, MemoryEventStore, SessionId};
@@ -154,35 +168,74 @@ mod tests {
         let admitted =
             |session, times: u32| (0..times).filter(|n| bounds.admit(&event(session, *n, 1000))).count();
         assert_eq!((admitted(1, 9), admitted(2, 9), admitted(3, 9)), (4, 2, 0));
-        for (scope, count) in bounds.scopes_to_trim() {
+        for (scope, count) in bounds.scopes_to_trim(DUE) {
             bounds.subtract(scope, count.bytes);
         }
         assert_eq!(admitted(3, 9), 4);
     }
 
-    #[tokio::test]
-    async fn the_store_drops_the_oldest_once_half_of_a_bound_was_added() {
-        let bounds = Arc::new(EventBounds::new(8000, 80_000));
-        let store = Arc::new(MemoryEventStore::default());
-        let trimming = tokio::spawn(Arc::clone(&bounds).trim(store.clone()));
-        for place in 1..=100 {
+    fn start() -> EventId {
+        EventId { stream: Uuid::from_u128(1), place: 0 }
+    }
+
+    /// The places of the stored events of session 1.
+    async fn kept(store: &MemoryEventStore) -> Vec<u32> {
+        let caller = memory_bank_core::caller::Caller::local("someone");
+        let session = SessionId(Uuid::from_u128(1));
+        let kept = store.after(&caller, session, start(), 1000).await.unwrap();
+        kept.iter().map(|event| event.id.place).collect()
+    }
+
+    /// Adds events of 1,000 bytes, and waits for what follows.
+    async fn add(bounds: &EventBounds, store: &MemoryEventStore, places: RangeInclusive<u32>) {
+        for place in places {
             let event = event(1, place, 1000);
             while !bounds.admit(&event) {
                 tokio::task::yield_now().await;
             }
             store.append(&[event]).await.unwrap();
-        }
-        let caller = memory_bank_core::caller::Caller::local("someone");
-        let start = EventId { stream: Uuid::from_u128(1), place: 0 };
-        let kept = async || store.after(&caller, SessionId(Uuid::from_u128(1)), start, 1000).await.unwrap();
-        for _ in 0..10_000 {
-            if kept().await.len() <= 8 {
-                break;
+            // A trim of the memory takes one turn.
+            for _ in 0..10 {
+                tokio::task::yield_now().await;
             }
-            tokio::task::yield_now().await;
         }
-        let kept: Vec<u32> = kept().await.iter().map(|event| event.id.place).collect();
-        assert!(kept.len() <= 16 && kept.contains(&100), "{kept:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_store_drops_the_oldest_once_half_of_a_bound_was_added() {
+        let bounds = Arc::new(EventBounds::new(8000, 80_000));
+        let store = Arc::new(MemoryEventStore::default());
+        let trimming = tokio::spawn(Arc::clone(&bounds).trim(store.clone()));
+        let mut most = 0;
+        for place in 1..=100 {
+            add(&bounds, &store, place..=place).await;
+            let kept = kept(&store).await;
+            most = most.max(kept.len());
+            assert_eq!(kept.last(), Some(&place));
+            // Four are half of the bound.
+            if place % 4 == 0 {
+                assert!(kept.len() <= 4, "{kept:?}");
+            }
+        }
+        assert_eq!(most, 7, "between two trims nothing is dropped");
         trimming.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_servers_add_in_small_parts_is_trimmed_after_some_minutes() {
+        let store = Arc::new(MemoryEventStore::default());
+        let servers: Vec<_> = (0..8).map(|_| Arc::new(EventBounds::new(8000, 80_000))).collect();
+        let trimming: Vec<_> =
+            servers.iter().map(|bounds| tokio::spawn(Arc::clone(bounds).trim(store.clone()))).collect();
+        for (number, bounds) in (0..).zip(&servers) {
+            add(bounds, &store, number * 3 + 1..=number * 3 + 3).await;
+        }
+        assert_eq!(kept(&store).await.len(), 24, "no server added half of the bound");
+        tokio::time::sleep(SLOW_INTERVAL * 2).await;
+        assert!(kept(&store).await.len() <= 4);
+        assert!(kept(&store).await.contains(&24));
+        for trimming in trimming {
+            trimming.abort();
+        }
     }
 }

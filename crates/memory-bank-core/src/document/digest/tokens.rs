@@ -6,8 +6,6 @@
 
 mod wide_letters;
 
-use std::sync::LazyLock;
-
 use self::wide_letters::tokens_of;
 use crate::unicode::is_alphabetic;
 
@@ -15,29 +13,46 @@ use crate::unicode::is_alphabetic;
 #[must_use]
 pub fn estimated_tokens(text: &str) -> usize {
     if text.is_ascii() {
-        // It runs on every reply.
-        let runs = text.bytes().map(|byte| ASCII_RUNS.get(usize::from(byte)).copied().unwrap_or(Run::None));
-        tokens_of_runs(runs, false)
+        // It runs on every reply, most of which are ASCII.
+        let runs = text.as_bytes().chunk_by(|one, next| ascii_kind(*one) == ascii_kind(*next));
+        tokens_of_runs(runs.filter_map(|run| Some((Run::of(char::from(*run.first()?)), run.len()))), false)
     } else {
-        tokens_of_runs(text.chars().map(Run::of), has_accents(text))
+        tokens_of_runs(text.chars().map(|character| (Run::of(character), 1)), has_accents(text))
     }
 }
 
-/// The runs of the ASCII characters.
-static ASCII_RUNS: LazyLock<[Run; 128]> = LazyLock::new(|| {
-    std::array::from_fn(|byte| u8::try_from(byte).map_or(Run::None, |byte| Run::of(char::from(byte))))
-});
+/// A number for each kind of run that ASCII characters belong to.
+fn ascii_kind(byte: u8) -> u8 {
+    const KINDS: [u8; 256] = {
+        let mut kinds = [0; 256];
+        let mut byte = 0;
+        while byte < 128u8 {
+            kinds[byte as usize] = match byte {
+                b' ' => 1,
+                b'a'..=b'z' => 2,
+                b'A'..=b'Z' => 3,
+                b'0'..=b'9' => 4,
+                b'!'..=b'~' => 5,
+                _ => 0,
+            };
+            byte += 1;
+        }
+        kinds
+    };
+    KINDS[usize::from(byte)]
+}
 
-/// The tokens of a text, by the run that each of its characters belongs to.
-fn tokens_of_runs(runs: impl Iterator<Item = Run>, has_accents: bool) -> usize {
+/// The tokens of a text: the run that each of its parts belongs to, and the characters of the part. Neighbouring parts may belong
+/// together.
+fn tokens_of_runs(parts: impl Iterator<Item = (Run, usize)>, has_accents: bool) -> usize {
     // In tenths of a token.
     let mut tenths = 0;
     let mut run = Run::None;
     let mut length = 0;
     let mut before = Run::None;
-    for next in runs {
+    for (next, characters) in parts {
         if next == run {
-            length += 1;
+            length += characters;
         } else {
             tenths += run.tenths(length, has_accents);
             if run == Run::Blank && next.parts_from_blank(before) {
@@ -45,7 +60,7 @@ fn tokens_of_runs(runs: impl Iterator<Item = Run>, has_accents: bool) -> usize {
             }
             before = run;
             run = next;
-            length = 1;
+            length = characters;
         }
     }
     (tenths + run.tenths(length, has_accents)).div_ceil(10)
@@ -152,6 +167,7 @@ fn letter_tenths(character: char) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use rstest::rstest;
 
     use super::*;
@@ -166,6 +182,14 @@ mod tests {
     fn the_estimate_is_not_too_low(#[case] text: &str, #[case] tokens: usize) {
         assert!(estimated_tokens(text) >= tokens, "{} for {text}", estimated_tokens(text));
         assert!(estimated_tokens(text) <= tokens * 2, "{} for {text}", estimated_tokens(text));
+    }
+
+    proptest! {
+        #[test]
+        fn ascii_is_counted_as_any_other_text(text in "[ -~\t\n\r\x00-\x7f]{0,60}") {
+            let parts = text.chars().map(|character| (Run::of(character), 1));
+            prop_assert_eq!(estimated_tokens(&text), tokens_of_runs(parts, false));
+        }
     }
 
     #[rstest]

@@ -204,7 +204,8 @@ impl Leases {
         // A caller is not forgotten while Redis is asked.
         let Some(held) = callers.get_mut(request) else { return };
         held.is_asking = false;
-        held.is_refused = lease.granted == 0;
+        // What Redis has not taken back while it was asked stays a reason to wait.
+        held.is_refused |= lease.granted == 0;
         if lease.granted > 0 {
             held.size = lease.granted;
             held.leases.push_back(lease);

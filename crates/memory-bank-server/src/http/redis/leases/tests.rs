@@ -169,6 +169,25 @@ fn while_redis_takes_nothing_back_no_lease_is_taken() {
 }
 
 #[test]
+fn a_lease_that_comes_while_redis_takes_nothing_back_is_the_last_one() {
+    let (leases, now) = (Leases::default(), Instant::now());
+    let busy = request(1_000_000, 1_000_000);
+    let now = arrive(&leases, &busy, 100, now);
+    let size = leases.next(&busy, now).lease.unwrap();
+    // A node of a cluster granted all, and the other one less; or an older lease was given back in vain.
+    leases.keep_unused(&busy, unused(&lease(&busy, now, 2)), now);
+    leases.keep(&busy, lease(&busy, now, size));
+    for _ in 0..size {
+        let decision = leases.next(&busy, now);
+        assert!(decision.verdict.is_some() && decision.lease.is_none(), "{decision:?}");
+    }
+    assert_eq!(leases.next(&busy, now).lease, None);
+    assert_eq!(leases.end(&busy, now).unused.len(), 1);
+    leases.end(&busy, now);
+    assert!(leases.next(&busy, now).lease.is_some(), "Redis has answered");
+}
+
+#[test]
 fn a_caller_is_not_forgotten_while_redis_is_asked_or_has_entries_of_it() {
     let (leases, now) = (Leases::default(), Instant::now());
     let busy = request(1_000_000, 1_000_000);
