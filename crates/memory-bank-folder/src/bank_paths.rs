@@ -2,10 +2,12 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use cap_std::ambient_authority;
+use cap_std::fs::Dir;
 use memory_bank_core::document::CORE_DOCUMENTS;
 use memory_bank_core::error::WorkspaceError;
 
-use crate::dir::{BankDir, FolderEntry, Root, reason};
+use crate::dir::{BankDir, FolderEntry, Root, flush_name_in, reason};
 use crate::documents::is_document;
 use crate::path_check;
 
@@ -164,7 +166,12 @@ pub(crate) fn make_project(project: &Path) -> Result<bool, String> {
             missing.display()
         ));
     }
-    fs_err::create_dir(project).map_err(|error| format!("`{shown}` cannot be made: {}", reason(&error)))?;
+    let failed = |error: std::io::Error| format!("`{shown}` cannot be made: {}", reason(&error));
+    fs_err::create_dir(project).map_err(failed)?;
+    let above = project.parent().unwrap_or(project);
+    Dir::open_ambient_dir(above, ambient_authority())
+        .and_then(|above| flush_name_in(&above))
+        .map_err(failed)?;
     Ok(true)
 }
 

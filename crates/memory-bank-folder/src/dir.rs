@@ -27,6 +27,7 @@ use memory_bank_core::limits;
 pub use crate::dir::entries::FolderEntry;
 pub use crate::dir::names::{INTERNAL, reason, text_of};
 use crate::dir::names::{not_a_file, too_large};
+pub(crate) use crate::dir::root::flush_name_in;
 pub use crate::dir::root::{LeadsOut, Root};
 pub(crate) use crate::dir::staged::DRAFT_LIFETIME;
 pub use crate::dir::staged::Staged;

@@ -24,6 +24,8 @@ impl BankDir {
                 self.check_own_folder(Path::new(INTERNAL))?;
             }
             self.dir.create_dir_all(STAGE)?;
+            self.sync(Path::new(INTERNAL))?;
+            self.sync(Path::new(""))?;
             match self.write_new(&format!("{INTERNAL}/.gitignore"), &mut "*\n".as_bytes()) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 written => written?,

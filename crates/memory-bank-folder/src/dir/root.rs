@@ -94,10 +94,9 @@ impl Root {
         if !name.as_os_str().is_empty() {
             let above = system::retry_open(|| Dir::open_ambient_dir(above, ambient_authority()))?;
             match above.create_dir(name) {
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                    return self.open().map_err(|_| error);
-                }
-                _ => {}
+                Ok(()) => flush_name_in(&above)?,
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return self.open().map_err(|_| error),
             }
         }
         self.open()
@@ -127,6 +126,17 @@ impl Root {
             return None;
         }
         Some(if inner.as_os_str().is_empty() { PathBuf::from(".") } else { inner.to_owned() })
+    }
+}
+
+/// Makes a new name in a folder durable: what is written below it is lost with it.
+///
+/// # Errors
+/// The file system failed. A folder that may be changed and not read cannot be flushed, and is no error.
+pub(crate) fn flush_name_in(folder: &Dir) -> io::Result<()> {
+    match system::sync_folder(folder, Path::new(".")) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        flushed => flushed,
     }
 }
 

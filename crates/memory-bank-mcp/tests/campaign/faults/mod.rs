@@ -3,6 +3,7 @@
 
 mod acknowledged_writes;
 mod database;
+mod flushed;
 mod folder;
 mod writers;
 

@@ -19,7 +19,8 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 /// A process and its pipes.
 pub(crate) struct Process {
     child: Arc<Mutex<Child>>,
-    input: ChildStdin,
+    /// None when it is closed.
+    input: Option<ChildStdin>,
     lines: Receiver<String>,
     id: u64,
 }
@@ -48,7 +49,18 @@ impl Process {
 
     /// The same with more variables.
     pub(crate) fn start_with(folder: &Path, variables: &[(&str, String)]) -> Self {
-        let mut child = Command::new(BINARY)
+        Self::spawn(Command::new(BINARY), folder, variables)
+    }
+
+    /// The same as the child of another program, which is given the program as its last argument.
+    pub(crate) fn start_under(mut other: Command, folder: &Path, variables: &[(&str, String)]) -> Self {
+        other.arg(BINARY);
+        let path = ("PATH", std::env::var("PATH").unwrap_or_default());
+        Self::spawn(other, folder, &[variables, &[path]].concat())
+    }
+
+    fn spawn(mut command: Command, folder: &Path, variables: &[(&str, String)]) -> Self {
+        let mut child = command
             .current_dir(folder)
             .env_clear()
             .env("HOME", folder.join("home"))
@@ -58,7 +70,7 @@ impl Process {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let input = child.stdin.take().unwrap();
+        let input = child.stdin.take();
         let output = BufReader::new(child.stdout.take().unwrap());
         let (send, lines) = channel();
         std::thread::spawn(move || {
@@ -80,12 +92,18 @@ impl Process {
         self.child.lock().try_wait().unwrap().is_some()
     }
 
+    /// Ends it as a client does that goes away, and waits until it has ended.
+    pub(crate) fn end(mut self) {
+        self.input = None;
+        assert!(self.child.lock().wait().unwrap().success());
+    }
+
     /// Calls a tool and waits for the answer.
     pub(crate) fn call(&mut self, tool: &str, arguments: &Value) -> Outcome {
         self.id += 1;
         let message = json!({"jsonrpc": "2.0", "id": self.id, "method": "tools/call",
             "params": {"name": tool, "arguments": arguments}});
-        if writeln!(self.input, "{message}").is_err() {
+        if writeln!(self.input.as_mut().unwrap(), "{message}").is_err() {
             return Outcome::Unknown;
         }
         let began = Instant::now();
