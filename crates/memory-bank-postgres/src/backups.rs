@@ -126,6 +126,10 @@ impl BackupStore for PostgresBank {
     }
 }
 
+/// The most documents whose restore is notified one by one. Of more, others read the whole project again: a message for each would
+/// fill the queue to the other servers, which then read all projects again.
+const MOST_NAMED: usize = 100;
+
 enum Refusal {
     Backup(BackupError),
     Failed(Failure),
@@ -250,6 +254,10 @@ impl PostgresBank {
 
     fn notify_restored(&self, caller: &Caller, changed: &Changed) {
         let sink = &self.database.deps.sink;
+        if changed.names.len() > MOST_NAMED {
+            sink.changed(caller.project, Change::Whole);
+            return;
+        }
         for path in changed.names.iter().filter_map(|name| DocumentPath::parse(name).ok()) {
             sink.changed(caller.project, Change::Updated(path));
         }

@@ -1,13 +1,15 @@
 //! Search after a restore that changed tens of thousands of rows with a few statements. Reading these changes with one
 //! statement exceeded the statement time-out.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use memory_bank_contract_tests::RecordedChanges;
 use memory_bank_core::caller::Caller;
 use memory_bank_core::error::{GraphError, StoreError};
 use memory_bank_core::limits::REPLY_BYTES;
 use memory_bank_core::search::Query;
-use memory_bank_core::store::{BackupStore, DocumentSearch, GraphSearch, SearchStore};
+use memory_bank_core::store::{BackupStore, Change, DocumentSearch, GraphSearch, SearchStore};
 use memory_bank_postgres::PostgresBank;
 
 use crate::support::{Bench, write};
@@ -120,4 +122,28 @@ async fn a_statement_of_a_backup_or_a_restore_may_take_longer_than_one_of_a_call
     write(&bank, &caller, "notes.md", "nothing\n").await.unwrap();
     bank.restore_backup(&caller, &backup.id, false).await.unwrap();
     assert_eq!(lines(&bank, &caller, "albatross").await, ["an albatross"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restore_of_many_documents_is_one_change_to_others() {
+    let changes = Arc::new(RecordedChanges::default());
+    let bench = Bench::with_sink(changes.clone()).await;
+    let caller = bench.tenant("alice", "demo").await;
+    let bank = bench.bank();
+    for (number, expected) in [(3, vec![Change::Graph]), (200, vec![Change::Whole])] {
+        bench.test.psql(&format!(
+            "INSERT INTO public.documents (project_id, path, content, etag) \
+             SELECT '{}', 'notes-' || n || '.md', 'x', substr(encode(sha256('x'), 'hex'), 1, 16) \
+             FROM generate_series(1, {number}) AS n ON CONFLICT DO NOTHING",
+            caller.project.0
+        ));
+        let backup = bank.create_backup(&caller, None).await.unwrap();
+        changes.take();
+        bank.restore_backup(&caller, &backup.id, false).await.unwrap();
+        let mut notified = changes.take();
+        let named = notified.iter().filter(|change| matches!(change, Change::Updated(_))).count();
+        assert_eq!(named, if number == 3 { 3 } else { 0 }, "{notified:?}");
+        notified.retain(|change| !matches!(change, Change::Updated(_)));
+        assert_eq!(notified, expected);
+    }
 }

@@ -64,7 +64,8 @@ fn recorded(record: &Path) -> TempDir {
     let Outcome::Done(backups) = process.call("create_backup", &json!({"listOnly": true})) else {
         panic!("no backups")
     };
-    let id = backups.split('"').find(|part| part.starts_with("memory-bank-backup-")).unwrap();
+    let backups = backups.to_string();
+    let id = backups.split(['"', '\\']).find(|part| part.starts_with("memory-bank-backup-")).unwrap();
     let restore = json!({"backupId": id, "createPreRestoreBackup": true});
     let done = process.call("restore_backup", &restore);
     assert!(matches!(done, Outcome::Done(_)), "{done:?}");

@@ -5,6 +5,7 @@
 //! Redis answers.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -73,13 +74,15 @@ pub(super) struct Publisher {
     own: Uuid,
     queue: mpsc::Sender<(String, BusMessage)>,
     link: Arc<Link>,
+    /// Whether a full queue was logged, since the others were last informed that they missed messages.
+    is_overflow_logged: Arc<AtomicBool>,
 }
 
 impl Publisher {
     /// Starts the publishing tasks; they end with the runtime.
     pub(super) fn start(link: Arc<Link>, own: Uuid) -> Self {
         let (queue, queued) = mpsc::channel(MAX_QUEUED_MESSAGES);
-        let publisher = Self { own, queue, link };
+        let publisher = Self { own, queue, link, is_overflow_logged: Arc::default() };
         tokio::spawn(publisher.clone().publish_queued(queued));
         tokio::spawn(publisher.clone().replay_missed());
         publisher
@@ -127,12 +130,15 @@ impl Publisher {
     }
 
     fn enqueue(&self, channel: String, content: BusMessage) {
-        if self.queue.try_send((channel, content)).is_err() {
+        if self.queue.try_send((channel, content)).is_ok() {
+            return;
+        }
+        if !self.is_overflow_logged.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 "too many messages wait to be published; the other servers will read everything again"
             );
-            self.link.queue_missed_notice();
         }
+        self.link.queue_missed_notice();
     }
 
     async fn try_publish(&self, channel: &str, content: BusMessage) -> bool {
@@ -175,6 +181,7 @@ impl Publisher {
                     () = self.link.wait_for_queued() => is_announced = false,
                 }
             }
+            self.is_overflow_logged.store(false, Ordering::Relaxed);
             tracing::info!("informed the other servers that they missed messages");
         }
     }
