@@ -25,6 +25,9 @@ use crate::quota::{StoredBytes, USAGE};
 use crate::tenant::{Failure, Query, TRIES, Transaction, Value};
 use crate::transfer::timeouts::LONG_TIMEOUTS;
 
+/// For all statements of the transaction: a plan for the average project would read the rows of all projects for a small one.
+const OWN_ROWS: &str = "SELECT set_config('enable_seqscan', 'off', true)";
+
 const BACKUPS: &str =
     "SELECT id, created_at FROM app.backups WHERE project_id = $1 ORDER BY created_at DESC, id DESC";
 const FIND: &str = "SELECT id FROM app.backups WHERE project_id = $1 AND id = ANY ($2)";
@@ -177,6 +180,7 @@ impl PostgresBank {
             .begin(
                 caller,
                 &[
+                    Query::new(OWN_ROWS, &[]),
                     Query::new(FIND, &named),
                     Query::new(DOCUMENTS, &named),
                     Query::new(LOCK, &[&project]),
@@ -185,7 +189,8 @@ impl PostgresBank {
                 ],
             )
             .await?;
-        let (stored, contents, present) = match read_plan(&rows) {
+        let rows = rows.get(1..).unwrap_or_default();
+        let (stored, contents, present) = match read_plan(rows) {
             Ok((Some(stored), contents, present, true)) => (stored, contents, present),
             plan => {
                 transaction.roll_back().await;
@@ -212,7 +217,7 @@ impl PostgresBank {
         writes.push(Query::new(PUT_DOCUMENTS, &put_documents));
         writes.extend(put_graph(&put));
         writes.extend([Query::new(CLEAR_FILES, &clear), Query::new(PUT_FILES, &put)]);
-        let before = StoredBytes::of(answer(&rows, 4)).map_err(Failure::from)?;
+        let before = StoredBytes::of(answer(rows, 4)).map_err(Failure::from)?;
         if let Some(full) = self.commit_within_quota(transaction, before, &clear, writes).await? {
             return Err(Refusal::Backup(BackupError::Refused(full)));
         }
@@ -238,7 +243,7 @@ impl PostgresBank {
         project: &[Value<'_>],
         mut writes: Vec<Query<'_>>,
     ) -> Result<Option<String>, Failure> {
-        writes.insert(0, Query::new(LONG_TIMEOUTS, &[]));
+        writes.splice(0..0, [Query::new(LONG_TIMEOUTS, &[]), Query::new(OWN_ROWS, &[])]);
         writes.push(Query::new(USAGE, project));
         let rows = transaction.run(&writes).await?;
         let after = StoredBytes::of(rows.last().map(Vec::as_slice).unwrap_or_default())?;

@@ -147,3 +147,36 @@ async fn a_restore_of_many_documents_is_one_change_to_others() {
         assert_eq!(notified, expected);
     }
 }
+
+/// How often PostgreSQL has read the large tables as a whole, and by an index.
+fn scans(bench: &Bench) -> (u64, u64) {
+    let counts = bench.test.psql(
+        "SELECT sum(seq_scan) || ' ' || sum(idx_scan) FROM pg_stat_all_tables WHERE relname IN \
+         ('backup_items', 'graph_entities', 'graph_observations')",
+    );
+    let (whole, by_index) = counts.trim().split_once(' ').unwrap();
+    (whole.parse().unwrap(), by_index.parse().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_and_a_restore_read_no_rows_of_other_projects() {
+    let bench = Bench::new().await;
+    let (large, small) = (bench.tenant("alice", "large").await, bench.tenant("bob", "small").await);
+    let bank = bench.bank();
+    fill(&bench, &large);
+    bank.create_backup(&large, None).await.unwrap();
+    write(&bank, &small, "notes.md", "an albatross\n").await.unwrap();
+    bench.test.psql("VACUUM ANALYZE");
+    let backup = bank.create_backup(&small, None).await.unwrap();
+    bank.restore_backup(&small, &backup.id, true).await.unwrap();
+    // The sessions' counts arrive within a second.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let before = scans(&bench);
+    write(&bank, &small, "notes.md", "another\n").await.unwrap();
+    let backup = bank.create_backup(&small, None).await.unwrap();
+    bank.restore_backup(&small, &backup.id, true).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let after = scans(&bench);
+    assert!(after.1 > before.1, "{before:?} {after:?}");
+    assert_eq!(after.0, before.0, "{before:?} {after:?}");
+}

@@ -201,7 +201,7 @@ mod tests {
         }
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn the_store_drops_the_oldest_once_half_of_a_bound_was_added() {
         let bounds = Arc::new(EventBounds::new(8000, 80_000));
         let store = Arc::new(MemoryEventStore::default());

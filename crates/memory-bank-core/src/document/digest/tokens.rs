@@ -6,6 +6,8 @@
 
 mod wide_letters;
 
+use std::sync::LazyLock;
+
 use self::wide_letters::tokens_of;
 use crate::unicode::is_alphabetic;
 
@@ -14,33 +16,26 @@ use crate::unicode::is_alphabetic;
 pub fn estimated_tokens(text: &str) -> usize {
     if text.is_ascii() {
         // It runs on every reply, most of which are ASCII.
-        let runs = text.as_bytes().chunk_by(|one, next| ascii_kind(*one) == ascii_kind(*next));
+        let kinds: &[u8; 256] = &KINDS;
+        let kind = |byte: &u8| kinds.get(usize::from(*byte));
+        let runs = text.as_bytes().chunk_by(|one, next| kind(one) == kind(next));
         tokens_of_runs(runs.filter_map(|run| Some((Run::of(char::from(*run.first()?)), run.len()))), false)
     } else {
         tokens_of_runs(text.chars().map(|character| (Run::of(character), 1)), has_accents(text))
     }
 }
 
-/// A number for each kind of run that ASCII characters belong to.
-fn ascii_kind(byte: u8) -> u8 {
-    const KINDS: [u8; 256] = {
-        let mut kinds = [0; 256];
-        let mut byte = 0;
-        while byte < 128u8 {
-            kinds[byte as usize] = match byte {
-                b' ' => 1,
-                b'a'..=b'z' => 2,
-                b'A'..=b'Z' => 3,
-                b'0'..=b'9' => 4,
-                b'!'..=b'~' => 5,
-                _ => 0,
-            };
-            byte += 1;
-        }
-        kinds
-    };
-    KINDS[usize::from(byte)]
-}
+/// A number for each byte, by the kind of run that ASCII characters belong to.
+static KINDS: LazyLock<[u8; 256]> = LazyLock::new(|| {
+    std::array::from_fn(|byte| match u8::try_from(byte) {
+        Ok(b' ') => 1,
+        Ok(b'a'..=b'z') => 2,
+        Ok(b'A'..=b'Z') => 3,
+        Ok(b'0'..=b'9') => 4,
+        Ok(b'!'..=b'~') => 5,
+        _ => 0,
+    })
+});
 
 /// The tokens of a text: the run that each of its parts belongs to, and the characters of the part. Neighbouring parts may belong
 /// together.

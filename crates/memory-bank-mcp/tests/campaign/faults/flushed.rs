@@ -93,7 +93,7 @@ fn every_change_of_a_folder_is_flushed_before_its_reply() {
     let text = std::fs::read_to_string(&record).unwrap();
     let project = project.path().canonicalize().unwrap();
     let found = faults(&text, &project);
-    assert_eq!(found, [], "{text}");
+    assert_eq!(found, [], "not flushed before the reply");
     // The same record without a kind of flush shows a fault.
     for flush in ["fsync(", "fdatasync("] {
         let kept: Vec<&str> = text.lines().filter(|line| !line.contains(flush)).collect();
