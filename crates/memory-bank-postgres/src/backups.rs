@@ -23,10 +23,7 @@ use crate::column::{answer, column};
 use crate::documents::versions::{SET_CHANGE, SettingOfChange};
 use crate::quota::{StoredBytes, USAGE};
 use crate::tenant::{Failure, Query, TRIES, Transaction, Value};
-use crate::transfer::timeouts::LONG_TIMEOUTS;
-
-/// For all statements of the transaction: a plan for the average project would read the rows of all projects for a small one.
-const OWN_ROWS: &str = "SELECT set_config('enable_seqscan', 'off', true)";
+use crate::transfer::copy_settings::COPY_SETTINGS;
 
 const BACKUPS: &str =
     "SELECT id, created_at FROM app.backups WHERE project_id = $1 ORDER BY created_at DESC, id DESC";
@@ -180,7 +177,7 @@ impl PostgresBank {
             .begin(
                 caller,
                 &[
-                    Query::new(OWN_ROWS, &[]),
+                    Query::new(COPY_SETTINGS, &[]),
                     Query::new(FIND, &named),
                     Query::new(DOCUMENTS, &named),
                     Query::new(LOCK, &[&project]),
@@ -243,7 +240,7 @@ impl PostgresBank {
         project: &[Value<'_>],
         mut writes: Vec<Query<'_>>,
     ) -> Result<Option<String>, Failure> {
-        writes.splice(0..0, [Query::new(LONG_TIMEOUTS, &[]), Query::new(OWN_ROWS, &[])]);
+        writes.insert(0, Query::new(COPY_SETTINGS, &[]));
         writes.push(Query::new(USAGE, project));
         let rows = transaction.run(&writes).await?;
         let after = StoredBytes::of(rows.last().map(Vec::as_slice).unwrap_or_default())?;

@@ -13,10 +13,10 @@ use memory_bank_core::transfer::{
     ProjectCopy, is_rules_file,
 };
 
+use super::copy_settings::COPY_SETTINGS;
 use super::error::TransferError;
 use super::imported_history::ImportedHistory;
 use super::read::{FILES, extra_data_files};
-use super::timeouts::LONG_TIMEOUTS;
 use super::write::{put_documents, put_files, put_items};
 use crate::audit::{OperatorAction, RECORD_ACTION};
 use crate::backups::{COPY, CREATE, copying, creating};
@@ -110,7 +110,7 @@ impl PostgresBank {
         let change = SettingOfChange::of_tool(self.database.keeps_history, None, action.tool());
         let change: [Value<'_>; 2] = [&change.change, &change.versions];
         let first = [
-            Query::new(LONG_TIMEOUTS, &[]),
+            Query::new(COPY_SETTINGS, &[]),
             // Record it in the same transaction, and first: the audit log then omits the single deletions of an
             // import.
             Query::new(RECORD_ACTION, &values),

@@ -3,6 +3,7 @@
 //! An import holds its data in memory (`limits::TRANSFER_BYTES` for the bank and for each backup) and is all or nothing;
 //! an export sees one snapshot. Data that rows cannot express goes to `app.files`; the core decides which.
 
+pub(crate) mod copy_settings;
 mod error;
 mod graph_history;
 mod history;
@@ -10,7 +11,6 @@ mod import;
 mod imported_history;
 mod read;
 mod replace_graph;
-pub(crate) mod timeouts;
 mod write;
 
 pub use error::TransferError;

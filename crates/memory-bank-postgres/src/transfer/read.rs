@@ -11,8 +11,8 @@ use memory_bank_core::transfer::{
 };
 use tokio_postgres::Row;
 
+use super::copy_settings::COPY_SETTINGS;
 use super::error::TransferError;
-use super::timeouts::LONG_TIMEOUTS;
 use crate::bank::PostgresBank;
 use crate::column::{answer, column};
 use crate::graph::rows::graph_of;
@@ -86,7 +86,7 @@ impl PostgresBank {
     pub async fn begin_export(&self, caller: &Caller) -> Result<Export, TransferError> {
         let project: [Value<'_>; 1] = [&caller.project.0];
         let first = [
-            Query::new(LONG_TIMEOUTS, &[]),
+            Query::new(COPY_SETTINGS, &[]),
             Query::new(SIZES, &project),
             Query::new(COUNTS, &project),
             Query::new(WEIGHT, &project),
