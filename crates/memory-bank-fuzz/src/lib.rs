@@ -14,6 +14,7 @@ mod input;
 mod messages;
 mod names;
 mod requests;
+mod roles;
 mod search;
 
 /// A target: its name, which is that of its folder of inputs, and the function.
