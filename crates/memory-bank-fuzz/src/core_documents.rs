@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::input::{missing, texts, visible_lines};
+use crate::roles::{check_roles, headings};
 
 /// Separates the items of a call.
 const ITEM: char = '\u{1f}';
@@ -42,6 +43,8 @@ pub(crate) fn core_documents(data: &[u8]) {
         check_again(call, &mut drafts, &after);
     }
     check_digest(&drafts);
+    before.iter().for_each(|text| check_roles(text));
+    after.iter().for_each(|text| check_roles(text));
 }
 
 fn item_of<'t>(item: &'t str, documents: &[&'t str; 3]) -> &'t str {
@@ -252,16 +255,23 @@ fn check_written(call: &Call, after: &[String; 3]) {
     assert!(after.iter().any(has_word), "`{word}` was recorded");
 }
 
-/// A list that is set again stays as it is.
+/// A list that is set again stays as it is. What is added to a list or a log a second time gets no second section: the one that the
+/// first call has found or made is found again.
 fn check_again(call: &Call, drafts: &mut Drafts, after: &[String; 3]) {
     let sets = matches!(
         call,
         Call::Context(_) | Call::Tasks(UpdateTasks { replace: Some(_), remove: None, add: None, .. })
     );
-    if sets && call.run(drafts).is_some() {
-        for (document, after) in DOCUMENTS.iter().zip(after) {
-            let again = drafts.text(&document.path()).unwrap_or_default();
+    let adds = matches!(call, Call::Tasks(_) | Call::Note(_) | Call::Track(_)) && call.only_adds();
+    if !(sets || adds) || call.run(drafts).is_none() {
+        return;
+    }
+    for (document, after) in DOCUMENTS.iter().zip(after) {
+        let again = drafts.text(&document.path()).unwrap_or_default();
+        if sets {
             assert_eq!(again, after, "{} is the same after the same call", document.name());
+        } else {
+            assert_eq!(headings(again), headings(after), "{} gets no second section", document.name());
         }
     }
 }

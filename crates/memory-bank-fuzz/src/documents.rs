@@ -4,6 +4,7 @@ use memory_bank_core::document::{Edit, apply_edits, unified_diff_within};
 use memory_bank_core::mode::{Mode, parse_rules, starts_umb};
 
 use crate::input::{lone_as_feeds, missing, texts, visible_lines};
+use crate::roles::{check_edit_keeps_headings, check_roles};
 
 /// The most bytes of a diff in these tests.
 const DIFF_BYTES: usize = 4_000;
@@ -13,15 +14,18 @@ pub(crate) fn section_edits(data: &[u8]) {
     let texts = texts(data, 31);
     let Some((document, edits)) = texts.split_first() else { return };
     let mut text = document.clone();
+    check_roles(&text);
     for edit in edits.chunks_exact(3) {
         let [kind, place, new] = edit else { continue };
         let edit = edit_of(kind, place, new);
         let Ok(edited) = apply_edits(&text, std::slice::from_ref(&edit)) else { continue };
         check_edit(&text, &edit, &edited);
+        check_edit_keeps_headings(&text, &edit, &edited);
         let diff = unified_diff_within("document.md", &text, &edited, DIFF_BYTES);
         assert_eq!(diff.is_empty(), text == edited, "the difference is shown");
         text = edited;
     }
+    check_roles(&text);
 }
 
 fn edit_of(kind: &str, place: &str, new: &str) -> Edit {

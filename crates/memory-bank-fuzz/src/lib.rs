@@ -1,17 +1,20 @@
 //! The fuzz targets: each is a function of the bytes of one input, which panics where a rule does not hold.
 //!
-//! `fuzz/` has a program of libFuzzer for each of them. The workspace's tests run them on the seeds and on every input that once
-//! failed (`tests/corpus.rs`).
+//! `fuzz/` has a program of libFuzzer for each of them. The workspace's tests run them on the seeds, on every input that once failed,
+//! and on the corpus that long runs have found and that is kept (`tests/corpus.rs`).
 
 mod archives;
 mod core_documents;
 mod documents;
+mod event_streams;
+mod events;
 mod graph;
 mod history;
 mod input;
 mod messages;
 mod names;
 mod requests;
+mod roles;
 mod search;
 
 /// A target: its name, which is that of its folder of inputs, and the function.
@@ -33,6 +36,7 @@ pub const TARGETS: &[Target] = &[
     ("messages", messages::messages),
     ("arguments", messages::arguments),
     ("requests", requests::requests),
+    ("event_streams", event_streams::event_streams),
 ];
 
 /// The status of the server's reply to an input of `requests`; none of an input that is not a request, or if the server closed the

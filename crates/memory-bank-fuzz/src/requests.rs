@@ -12,6 +12,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use self::fixture::Site;
 use self::placeholders::{Placeholders, can_read, of_input};
 use self::wire::{Reply, Request};
+use crate::events::check_written;
 
 /// A server, and what opens something there.
 struct Fixture {
@@ -72,6 +73,9 @@ impl Fixture {
         );
         assert_ne!(reply.status(), Some(500), "{text}");
         assert!(!text.contains("\"code\":-32603"), "{text}");
+        if let Some((stream, is_whole)) = reply.events() {
+            check_written(&stream, is_whole);
+        }
     }
 
     /// A session of another project is as good as none.

@@ -67,7 +67,8 @@ impl Request {
         let length = self.body.len();
         let own = format!("\r\nX-Forwarded-For: 10.{a}.{b}.{c}\r\nContent-Length: {length}\r\n\r\n");
         let bytes = [&self.head, own.as_bytes(), &self.body].concat();
-        Reply(String::from_utf8_lossy(&exchange(to, &bytes, self.head.starts_with(b"HEAD "))).into_owned())
+        let reply = exchange(to, &bytes, self.head.starts_with(b"HEAD "));
+        Reply(String::from_utf8_lossy(&reply).into_owned(), reply)
     }
 }
 
@@ -99,13 +100,16 @@ fn replaced(part: &[u8], values: &[Value]) -> Vec<u8> {
     text
 }
 
-/// The whole text of a reply; empty if the server closed the connection without one.
-pub(super) struct Reply(pub(super) String);
+/// What the server sends before a final status.
+const CONTINUE: &str = "HTTP/1.1 100 Continue\r\n\r\n";
+
+/// The whole text of a reply, and its bytes; empty if the server closed the connection without one.
+pub(super) struct Reply(pub(super) String, Vec<u8>);
 
 impl Reply {
     /// The final status.
     pub(super) fn status(&self) -> Option<u16> {
-        let text = self.0.strip_prefix("HTTP/1.1 100 Continue\r\n\r\n").unwrap_or(&self.0);
+        let text = self.0.strip_prefix(CONTINUE).unwrap_or(&self.0);
         text.strip_prefix("HTTP/1.1 ").or_else(|| text.strip_prefix("HTTP/1.0 "))?.get(..3)?.parse().ok()
     }
 
@@ -114,6 +118,24 @@ impl Reply {
         let head = self.0.split("\r\n\r\n").next()?;
         let mut headers = head.lines().skip(1).filter_map(|line| line.split_once(':'));
         headers.find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
+    }
+
+    /// The stream of events that the reply is, without the frames of its chunks, and whether it came whole; none if it is none.
+    pub(super) fn events(&self) -> Option<(Vec<u8>, bool)> {
+        let reply = self.1.strip_prefix(CONTINUE.as_bytes()).unwrap_or(&self.1);
+        let end = reply.windows(4).position(|four| four == b"\r\n\r\n")?;
+        let (head, body) = (reply.get(..end)?, reply.get(end + 4..)?);
+        let head = String::from_utf8_lossy(head).to_ascii_lowercase();
+        let header = |name: &str| {
+            let mut headers = head.lines().filter_map(|line| line.split_once(':'));
+            headers.find(|(known, _)| *known == name).map(|(_, value)| value.trim())
+        };
+        header("content-type").filter(|kind| kind.starts_with("text/event-stream"))?;
+        if header("transfer-encoding") == Some("chunked") {
+            return Some(without_chunks(body));
+        }
+        let length = header("content-length").and_then(|length| length.parse::<usize>().ok());
+        Some((body.to_vec(), length.is_some_and(|length| body.len() >= length)))
     }
 
     /// What stands between the first `before` and the next `after`.
@@ -150,6 +172,22 @@ fn exchange(address: SocketAddr, request: &[u8], is_head: bool) -> Vec<u8> {
             Err(error) => panic!("no reply: {error}"),
         }
     }
+}
+
+/// The content of a body in chunks, and whether the last one is there.
+fn without_chunks(mut body: &[u8]) -> (Vec<u8>, bool) {
+    let mut content = Vec::new();
+    while let Some(end) = body.windows(2).position(|two| two == b"\r\n") {
+        let size = std::str::from_utf8(body.get(..end).unwrap_or_default()).unwrap_or_default();
+        let size = usize::from_str_radix(size, 16).expect("a chunk has a size");
+        let rest = body.get(end + 2..).unwrap_or_default();
+        if size == 0 {
+            return (content, true);
+        }
+        content.extend_from_slice(rest.get(..size).unwrap_or(rest));
+        body = rest.get(size + 2..).unwrap_or_default();
+    }
+    (content, false)
 }
 
 fn is_timeout(kind: ErrorKind) -> bool {

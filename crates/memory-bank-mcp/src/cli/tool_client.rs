@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use memory_bank_core::identity::PlainKey;
+use memory_bank_server::http::response_in_events;
 use serde_json::{Map, Value, json};
 
 use crate::cli::http_client::{self, HttpClient};
@@ -91,7 +92,7 @@ impl ToolClient {
             .get("content-type")
             .and_then(|kind| kind.to_str().ok())
             .is_some_and(|kind| kind.starts_with("text/event-stream"));
-        let message = if is_stream { last_event(body) } else { serde_json::from_str(body).ok() };
+        let message = if is_stream { response_in_events(body) } else { serde_json::from_str(body).ok() };
         let message = message.unwrap_or_default();
         if let Some(result) = message.get("result").filter(|_| status == StatusCode::OK) {
             return Ok(result.clone());
@@ -132,35 +133,4 @@ async fn exchange(
     let body = Limited::new(response.into_body(), REPLY_BYTES).collect().await;
     let body = body.map_err(|error| anyhow::anyhow!("the reply breaks off: {error}"))?.to_bytes();
     Ok((status, headers, String::from_utf8_lossy(&body).into_owned()))
-}
-
-/// The response in a stream of events; notifications come before it.
-fn last_event(body: &str) -> Option<Value> {
-    let mut found = None;
-    for event in body.replace("\r\n", "\n").split("\n\n") {
-        let data: Vec<&str> = event
-            .lines()
-            .filter_map(|line| line.strip_prefix("data:"))
-            .map(|data| data.strip_prefix(' ').unwrap_or(data))
-            .collect();
-        if let Ok(message) = serde_json::from_str::<Value>(&data.join("\n"))
-            && (message.get("result").is_some() || message.get("error").is_some())
-        {
-            found = Some(message);
-        }
-    }
-    found
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_response_is_found_among_events() {
-        let body = ": a comment\r\n\r\nid: 1\r\ndata: {\"method\": \"notifications/progress\"}\r\n\r\nid: 2\r\n\
-            data: {\"result\":\r\ndata: {\"a\": 1}}\r\n\r\n";
-        assert_eq!(last_event(body).unwrap()["result"], json!({"a": 1}));
-        assert_eq!(last_event("data:\n\n"), None);
-    }
 }

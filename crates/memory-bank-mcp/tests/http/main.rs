@@ -92,6 +92,8 @@ mod reply_size;
 #[cfg(test)]
 mod request_bodies;
 #[cfg(test)]
+mod request_framing;
+#[cfg(test)]
 mod revoked_keys;
 #[cfg(test)]
 mod round_trips;
