@@ -9,8 +9,20 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 
 use crate::figures::Figures;
-use crate::load::Script;
+use crate::load::{Connection, Script};
 use crate::servers::output;
+
+/// Sends each request once, and fails if its reply is not as expected: wrk looks at the status alone, and an error of a tool has status 200.
+pub async fn check(address: SocketAddr, scripts: &[Script]) -> anyhow::Result<()> {
+    let mut connection = Connection::open(address).await?;
+    for script in scripts {
+        for request in &script.requests {
+            let reply = String::from_utf8_lossy(connection.ask(request).await?);
+            ensure!(reply.contains(script.expects), "expected {}: {reply}", script.expects);
+        }
+    }
+    Ok(())
+}
 
 /// Sends the requests of all scripts in turn over as many connections as there are scripts.
 pub fn run(
@@ -38,10 +50,14 @@ pub fn run(
     })
 }
 
-/// A script of wrk that sends whole requests, every byte as its number.
+/// A script of wrk that sends whole requests, every byte as its number: the first requests of all scripts, then their second ones. So those
+/// in flight are of different scripts.
 fn lua(scripts: &[Script]) -> String {
     let mut out = String::from("local requests = {\n");
-    for request in scripts.iter().flat_map(|script| &script.requests) {
+    let most = scripts.iter().map(|script| script.requests.len()).max().unwrap_or(0);
+    for request in
+        (0..most).flat_map(|turn| scripts.iter().filter_map(move |script| script.requests.get(turn)))
+    {
         out.push('"');
         for byte in request {
             let _ = write!(out, "\\{byte:03}");
