@@ -173,6 +173,12 @@ impl Redis {
             .parse()?)
     }
 
+    /// The reply to a command, one line for each part.
+    #[allow(dead_code, reason = "shared with programs that do not call it")]
+    pub fn ask(&self, words: &[&str]) -> anyhow::Result<String> {
+        output(Command::new("redis-cli").args(["-p", &self.port.to_string()]).args(words))
+    }
+
     /// The processor time that it has used.
     pub fn worked(&self) -> anyhow::Result<Duration> {
         worked(self.process.id())

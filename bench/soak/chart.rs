@@ -21,7 +21,7 @@ pub fn chart(samples: &[Sample], replaced: &[f64]) -> String {
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" font-family=\"sans-serif\" font-size=\"12\">\n\
          <rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n"
     );
-    for (series, (name, unit)) in SERIES.iter().enumerate() {
+    for (series, (name, unit, _)) in SERIES.iter().enumerate() {
         let top = PANEL * series as f64 + TOP;
         let bottom = PANEL * (series + 1) as f64 - BOTTOM;
         // From zero, so that a panel shows how much of the whole a change is.

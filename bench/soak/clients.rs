@@ -29,6 +29,8 @@ const MOST_REASON: usize = 160;
 pub struct Counts {
     /// Calls that got the expected reply.
     pub calls: u64,
+    /// Of them, those that were sent many at once.
+    pub in_bursts: u64,
     /// Of them, changes.
     pub changes: u64,
     /// Calls that were sent again, since their server was going or gone.
@@ -98,7 +100,8 @@ impl Shared {
         *self.addresses.lock().unwrap_or_else(PoisonError::into_inner) = addresses;
     }
 
-    fn address(&self, random: &mut Random) -> anyhow::Result<SocketAddr> {
+    /// Where one of them listens, at random.
+    pub fn address(&self, random: &mut Random) -> anyhow::Result<SocketAddr> {
         let addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
         addresses.get(random.below(addresses.len().max(1))).copied().context("no server listens")
     }
@@ -112,7 +115,8 @@ impl Shared {
         });
     }
 
-    fn sent_again(&self, why: &str, took: Duration) {
+    /// Counts a request that is sent again, with the reason and the time of the try.
+    pub fn sent_again(&self, why: &str, took: Duration) {
         self.counted(|counts| {
             counts.resent += 1;
             counts.slowest_refusal = counts.slowest_refusal.max(took);
@@ -125,7 +129,8 @@ impl Shared {
         });
     }
 
-    fn failed(&self, what: &str, error: &anyhow::Error) {
+    /// Counts a call without the expected reply.
+    pub fn failed(&self, what: &str, error: &anyhow::Error) {
         self.counted(|counts| {
             counts.failed += 1;
             if counts.failures.len() < MOST_FAILURES {

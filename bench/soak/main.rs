@@ -1,6 +1,7 @@
-//! An hour of mixed load on three servers, of which two are replaced in turn: does anything grow, is anything lost? PostgreSQL, Redis
-//! and the binary run only for the measurement.
+//! An hour of mixed load on three servers, of which two are replaced in turn: does anything grow, is anything lost? What must be
+//! flat and is not fails a run of half an hour or more. PostgreSQL, Redis and the binary run only for the measurement.
 
+mod bursts;
 mod chart;
 #[allow(dead_code, reason = "shared with another program, which calls the rest")]
 mod clients;
@@ -11,6 +12,7 @@ mod samples;
 #[path = "../http/servers.rs"]
 #[allow(dead_code, reason = "shared with another program, which calls the rest")]
 mod servers;
+mod verdict;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -58,6 +60,8 @@ struct Arguments {
 
 /// The role that serves.
 const ROLE: &str = "bench_server";
+/// Requests of a key and of an address in a minute. No caller reaches it, and each request is counted in Redis.
+const LIMIT: &str = "1000000";
 /// How long a call is sent again.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Clients of one project.
@@ -83,7 +87,9 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     let home = tempfile::Builder::new().prefix("memory-bank-bench").tempdir_in(place)?;
     let postgres = Postgres::start(home.path())?;
     let redis = Redis::start(home.path())?;
-    let keys = prepare(&binary, &postgres, arguments.clients.div_ceil(TOGETHER))?;
+    let mut keys = prepare(&binary, &postgres, arguments.clients.div_ceil(TOGETHER) + 1)?;
+    // The last project is that of the client that sends bursts.
+    let fast = keys.pop().context("a key is missing")?;
     let (length, replace, every) = if arguments.quick {
         (Duration::from_secs(120), 15, Duration::from_secs(2))
     } else {
@@ -96,7 +102,7 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
         let variables = [
             ("DATABASE_URL", url.0.as_str()),
             ("REDIS_URL", url.1.as_str()),
-            ("RATE_LIMIT_IP_PER_MINUTE", "0"),
+            ("RATE_LIMIT_IP_PER_MINUTE", LIMIT),
             ("MAX_STREAMS_PER_KEY", "1000"),
             ("MAX_SESSIONS_PER_KEY", sessions.as_str()),
         ];
@@ -115,9 +121,10 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
             Client::new(key, number, shared.clone(), Mix::Everything, PATIENCE).work(began + length, pause),
         );
     }
+    clients.spawn(bursts::work(fast, shared.clone(), began + length, PATIENCE));
     let (mut taken, mut replaced, mut endings) = (Vec::new(), Vec::new(), Vec::new());
     let (mut next_sample, mut next_replacement) = (began, began + replace);
-    let mut early = None;
+    let (mut early, mut leased) = (None, 0);
     while began.elapsed() < length {
         tokio::time::sleep(Duration::from_millis(100)).await;
         let now = Instant::now();
@@ -132,6 +139,7 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
         }
         if early.is_none() && began.elapsed() >= length / 4 {
             early = Some(samples::tables(&postgres)?);
+            leased = bursts::leased(&redis)?;
         }
         if now >= next_sample {
             next_sample = now + every;
@@ -154,16 +162,26 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     );
     println!("{}", samples::table(&taken));
     println!("{}", samples::grown(&early.unwrap_or_default(), &samples::tables(&postgres)?));
+    let changes = shared.counted(|counts| counts.changes);
+    let verdicts = samples::verdicts(&taken, changes, keys.len() + 1);
+    println!("{}", verdict::table(&verdicts));
+    if length < verdict::SHORTEST {
+        println!(
+            "A run of less than {} minutes fails for none of these.\n",
+            verdict::SHORTEST.as_secs() / 60
+        );
+    }
     if let Some(place) = &arguments.chart {
         std::fs::write(place, chart::chart(&taken, &replaced))?;
     }
     shared.counted(|counts| {
         println!(
-            "{} calls ({:.0} a second), {} of them changes; {} sessions, {} streams; {} calls were sent again, since their server was ending.\n\n\
+            "{} calls ({:.0} a second), {} of them changes, {} in bursts; {leased} requests of leases were counted at the first quarter; {} sessions, {} streams; {} calls were sent again, since their server was ending.\n\n\
              Acknowledged writes that were lost: {}. Calls that failed: {}.",
             counts.calls,
             counts.calls as f64 / length.as_secs_f64(),
             counts.changes,
+            counts.in_bursts,
             counts.sessions,
             counts.streams,
             counts.resent,
@@ -177,7 +195,8 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
             println!("- {failure}");
         }
         ensure!(counts.lost == 0 && counts.failed == 0, "calls failed or writes were lost");
-        Ok(())
+        ensure!(leased > 0, "no server leased requests to the client that sends bursts");
+        verdict::check(&verdicts, length)
     })
 }
 
@@ -197,8 +216,7 @@ fn prepare(binary: &Path, postgres: &Postgres, projects: usize) -> anyhow::Resul
         .map(|number| {
             let project = format!("atlas-{number}");
             operate(binary, &owner, &["bootstrap", "--user", "alice", "--project", &project])?;
-            let wide =
-                ["keys", "create", "--user", "alice", "--project", &project, "--rate-limit", "1000000"];
+            let wide = ["keys", "create", "--user", "alice", "--project", &project, "--rate-limit", LIMIT];
             let key = operate(binary, &owner, &wide)?;
             Ok(key.pointer("/key").and_then(Value::as_str).context("no key was made")?.to_owned())
         })

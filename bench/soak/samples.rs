@@ -7,28 +7,36 @@ use std::time::Duration;
 use anyhow::Context;
 
 use crate::servers::{Postgres, Redis, resident};
+use crate::verdict::{
+    CONNECTIONS, DESCRIPTORS, Flat, GROWING, MEMORY, REDIS_KEYS, REDIS_MEMORY, TABLE, THREADS, Verdict,
+    grows, middle,
+};
 
-/// What each sample has, with its unit.
-pub const SERIES: [(&str, &str); 9] = [
-    ("memory of the server that is not replaced", "MiB"),
-    ("its open descriptors", ""),
-    ("its threads", ""),
-    ("connections of all servers to PostgreSQL", ""),
-    ("keys in Redis", ""),
-    ("memory of Redis", "MiB"),
-    ("tables of documents and graph, sessions and events", "MiB"),
-    ("tables of history, audit log and use, which keep a year", "MiB"),
-    ("99th percentile of calls", "ms"),
+/// What each sample has, with its unit, and how flat it must be.
+pub const SERIES: [(&str, &str, Option<Flat>); 10] = [
+    ("memory of the server that is not replaced", "MiB", Some(MEMORY)),
+    ("its open descriptors", "", Some(DESCRIPTORS)),
+    ("its threads", "", Some(THREADS)),
+    ("connections of all servers to PostgreSQL", "", Some(CONNECTIONS)),
+    ("keys in Redis", "", Some(REDIS_KEYS)),
+    ("memory of Redis", "MiB", Some(REDIS_MEMORY)),
+    // Each table has a bound of its own.
+    ("tables of documents, graph and sessions", "MiB", None),
+    ("events, in partitions by the hour", "MiB", None),
+    ("tables of history, audit log and use, which keep a year", "MiB", None),
+    // It depends on what else the machine does.
+    ("99th percentile of calls", "ms", None),
 ];
 
-/// The tables that keep what happened.
-const KEEPING: &str =
-    "'document_versions', 'graph_versions', 'graph_changes', 'graph_history', 'audit_log', 'call_hours'";
+/// The table of events.
+const EVENTS: &str = "mcp_events";
 
 /// A moment of the run.
 pub struct Sample {
     pub at: Duration,
     pub values: [f64; SERIES.len()],
+    /// The size of each table, in KiB.
+    pub tables: BTreeMap<String, u64>,
 }
 
 impl Sample {
@@ -39,17 +47,14 @@ impl Sample {
         (postgres, redis): (&Postgres, &Redis),
         p99: Duration,
     ) -> anyhow::Result<Self> {
-        let tables = postgres.psql(&format!(
-            "SELECT coalesce(sum(pg_total_relation_size(c.oid)) FILTER (WHERE c.relname NOT IN ({KEEPING})), 0), \
-             coalesce(sum(pg_total_relation_size(c.oid)) FILTER (WHERE c.relname IN ({KEEPING})), 0), \
-             (SELECT count(*) FROM pg_stat_activity WHERE usename = 'bench_server') \
-             FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-             WHERE n.nspname IN ('public', 'app') AND c.relkind IN ('r', 'p')"
-        ))?;
-        let mut fields = tables.trim().split('|').map(str::parse::<f64>);
-        let mut field = || anyhow::Ok(fields.next().context("PostgreSQL's reply is too short")??);
-        let (flat, keeping, connections) = (field()?, field()?, field()?);
-        let mebibyte = 1024.0 * 1024.0;
+        let connections =
+            postgres.psql("SELECT count(*) FROM pg_stat_activity WHERE usename = 'bench_server'")?;
+        let tables = tables(postgres)?;
+        let (kibibyte, mebibyte) = (1024.0, 1024.0 * 1024.0);
+        let sum = |is_meant: &dyn Fn(&str) -> bool| {
+            let sizes = tables.iter().filter(|(name, _)| is_meant(name)).map(|(_, size)| *size);
+            sizes.sum::<u64>() as f64 / kibibyte
+        };
         let count =
             |place: &str| anyhow::Ok(std::fs::read_dir(format!("/proc/{server}/{place}"))?.count() as f64);
         Ok(Self {
@@ -58,13 +63,15 @@ impl Sample {
                 resident(server)?.0 as f64 / 1024.0,
                 count("fd")?,
                 count("task")?,
-                connections,
+                connections.trim().parse()?,
                 redis.keys()? as f64,
                 redis.used_bytes()? as f64 / mebibyte,
-                flat / mebibyte,
-                keeping / mebibyte,
+                sum(&|name| !grows(name)),
+                sum(&|name| name == EVENTS),
+                sum(&|name| grows(name) && name != EVENTS),
                 p99.as_secs_f64() * 1000.0,
             ],
+            tables,
         })
     }
 }
@@ -103,13 +110,32 @@ pub fn grown(before: &BTreeMap<String, u64>, after: &BTreeMap<String, u64>) -> S
     out
 }
 
-/// The middle of the values of a series in a part of the run, from and to as fractions.
-fn middle(samples: &[Sample], series: usize, from: f64, to: f64) -> f64 {
-    let place = |part: f64| ((samples.len() as f64 * part) as usize).min(samples.len());
-    let mut values: Vec<f64> =
-        samples[place(from)..place(to)].iter().map(|sample| sample.values[series]).collect();
-    values.sort_unstable_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or_default()
+/// The values of a series.
+fn values(samples: &[Sample], series: usize) -> Vec<f64> {
+    samples.iter().map(|sample| sample.values[series]).collect()
+}
+
+/// The verdicts on a run with so many acknowledged changes and projects: on each series and table that must be flat, then on what grows by
+/// design.
+pub fn verdicts(samples: &[Sample], changes: u64, projects: usize) -> Vec<Verdict> {
+    let mut verdicts = Vec::new();
+    for (series, (name, unit, flat)) in SERIES.iter().enumerate() {
+        let name = if unit.is_empty() { (*name).to_owned() } else { format!("{name}, {unit}") };
+        verdicts.extend(flat.map(|flat| flat.verdict(&name, &values(samples, series))));
+    }
+    let none = BTreeMap::new();
+    let last = samples.last().map_or(&none, |sample| &sample.tables);
+    let size =
+        |tables: &BTreeMap<String, u64>, name: &str| tables.get(name).copied().unwrap_or_default() as f64;
+    for name in last.keys().filter(|name| !grows(name)) {
+        let sizes: Vec<f64> = samples.iter().map(|sample| size(&sample.tables, name)).collect();
+        verdicts.push(TABLE.verdict(&format!("`{name}`, KiB"), &sizes));
+    }
+    for growing in &GROWING {
+        let sum = growing.tables.iter().map(|name| size(last, name)).sum();
+        verdicts.push(growing.verdict(sum, changes, projects));
+    }
+    verdicts
 }
 
 /// The medians of the second, third and last quarter of the run: the first one fills caches and pools.
@@ -117,8 +143,9 @@ pub fn table(samples: &[Sample]) -> String {
     let mut out = String::from(
         "| medians | second quarter | third | last | last to second |\n|---|---:|---:|---:|---:|\n",
     );
-    for (series, (name, unit)) in SERIES.iter().enumerate() {
-        let [second, third, last] = [0.25, 0.5, 0.75].map(|from| middle(samples, series, from, from + 0.25));
+    for (series, (name, unit, _)) in SERIES.iter().enumerate() {
+        let values = values(samples, series);
+        let [second, third, last] = [0.25, 0.5, 0.75].map(|from| middle(&values, from, from + 0.25));
         let unit = if unit.is_empty() { String::new() } else { format!(", {unit}") };
         let ratio = if second > 0.0 { format!("{:.2}", last / second) } else { "–".to_owned() };
         let _ = writeln!(out, "| {name}{unit} | {second:.1} | {third:.1} | {last:.1} | {ratio} |");

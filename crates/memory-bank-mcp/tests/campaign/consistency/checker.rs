@@ -10,8 +10,10 @@ use std::collections::HashSet;
 use std::fmt::Debug;
 use std::hash::Hash;
 
+use serde::Serialize;
+
 /// One operation of a client.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub(crate) struct Operation<C> {
     pub(crate) client: usize,
     /// The call with its reply.
@@ -170,7 +172,8 @@ impl<O: Object> Search<'_, O> {
 /// A document as a whole: `None` = it does not exist.
 pub(crate) struct Register;
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) enum RegisterCall {
     Read(Option<String>),
     Write(String),
@@ -211,7 +214,8 @@ impl Object for Register {
 /// A document to which lines are appended.
 pub(crate) struct AppendLog;
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) enum LogCall {
     Append(String),
     Read(Vec<String>),

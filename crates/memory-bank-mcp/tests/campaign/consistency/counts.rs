@@ -64,6 +64,11 @@ impl Counts {
         *self.noted.entry(what).or_default() += 1;
     }
 
+    /// How often it happened.
+    pub(crate) fn noted(&self, what: &str) -> usize {
+        self.noted.get(what).copied().unwrap_or_default()
+    }
+
     /// The number of kills.
     pub(crate) fn kills(&self) -> usize {
         self.by_fault.iter().filter(|(kind, _)| kind.ends_with(KILLED)).map(|(_, count)| count).sum()

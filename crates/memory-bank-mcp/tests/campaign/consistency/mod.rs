@@ -1,6 +1,7 @@
 //! Many clients on one bank, while servers, databases and connections fail: is there an order in which each reply is right? Every
 //! client's calls are recorded with the times of the call and of the reply, and a checker looks for that order, document by
-//! document: no acknowledged write is missing, no read is older than one that ended before it began, nothing is done twice.
+//! document: no acknowledged write is missing, no read is older than one that ended before it began, nothing is done twice. What a round
+//! leaves is read again after the next round and at the end of its bank. A round that fails stores its history.
 
 mod checker;
 mod clock;
@@ -8,6 +9,9 @@ mod counts;
 mod database;
 mod deck;
 mod folder;
+mod history;
+mod hurry;
+mod left;
 mod links;
 mod network;
 mod recorder;
@@ -15,7 +19,6 @@ mod summary;
 
 use self::summary::Run;
 use crate::harness::number;
-use crate::harness::random::Random;
 
 /// The number of kills on each store in a normal test run: as many as make each kind of fault happen.
 const SHORT: usize = 4;
@@ -38,7 +41,7 @@ fn kills(percentage: u64) -> (usize, u64) {
 fn a_folder_is_linearizable_while_its_processes_are_killed() {
     let (kills, seed) = kills(ON_A_FOLDER);
     let run = Run::begin(seed);
-    let counts = folder::run(kills, &mut Random::new(seed));
+    let counts = folder::run(kills, seed);
     run.print("four processes on a folder", None, &counts);
     counts.assert_enough();
 }
@@ -49,7 +52,7 @@ fn servers_are_linearizable_while_they_and_their_databases_fail() {
     network::in_own_network(name, |network| {
         let (kills, seed) = kills(100 - ON_A_FOLDER);
         let (run, partitions) = (Run::begin(seed), network.describe());
-        let counts = database::run(network, kills, &mut Random::new(seed));
+        let counts = database::run(network, kills, seed);
         run.print("three servers on PostgreSQL", Some(partitions), &counts);
         counts.assert_enough();
     });

@@ -1,7 +1,8 @@
 //! The network between servers, PostgreSQL, its standbys and Redis, of which each way can be cut.
 //!
 //! A test has network namespaces where the system permits them, and the packets of a way that is cut vanish. As that needs a namespace for
-//! the test itself, it runs once more in a process of its own there. Otherwise a way is a forwarder, and the run says so. Some ways
+//! the test itself, it runs once more in a process of its own there. Otherwise a way is a forwarder; the run says so, and fails under
+//! continuous integration. Some ways
 //! are forwarders in any case: one that was cut has forgotten the connections that it had, as a firewall has after a failure.
 
 use std::ffi::OsStr;
@@ -14,6 +15,8 @@ use std::time::{Duration, Instant};
 
 use memory_bank_test_postgres::{Direction, Link, Namespaces, Place};
 use tempfile::TempDir;
+
+use crate::harness::leave_out;
 
 /// `forwarders` = no namespaces. The test itself sets it where it runs once more: to a folder with the name of the network namespace
 /// outside and, once the test has begun in its own, of that one.
@@ -69,7 +72,13 @@ pub(crate) fn in_own_network(name: &str, test: impl FnOnce(Network)) {
             }
         }
     }
-    println!("This run cuts connections at forwarders: it has no network namespaces.");
+    if wanted.is_none() {
+        leave_out(
+            "without network namespaces (Debian's iproute2 and util-linux) connections are cut at forwarders",
+        );
+    } else {
+        println!("This run cuts connections at forwarders, as {VARIABLE} says.");
+    }
     test(Network::Forwarders);
 }
 

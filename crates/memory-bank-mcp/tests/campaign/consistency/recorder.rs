@@ -1,5 +1,6 @@
 //! Clients that read and write a few documents and facts at random, and the record of their calls.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -23,14 +24,16 @@ const TIMEOUT: Duration = Duration::from_secs(90);
 
 /// The record of one round: documents and entities of its own, so that no history becomes long.
 pub(crate) struct Recorder {
-    round: String,
+    pub(super) round: String,
     /// Grows with each call and each reply.
     clock: AtomicU64,
-    registers: Mutex<BTreeMap<String, Vec<Operation<RegisterCall>>>>,
-    logs: Mutex<BTreeMap<String, Vec<Operation<LogCall>>>>,
-    facts: Mutex<BTreeMap<String, Vec<Operation<LogCall>>>>,
+    pub(super) registers: Mutex<BTreeMap<String, Vec<Operation<RegisterCall>>>>,
+    pub(super) logs: Mutex<BTreeMap<String, Vec<Operation<LogCall>>>>,
+    pub(super) facts: Mutex<BTreeMap<String, Vec<Operation<LogCall>>>>,
     answered: AtomicUsize,
     is_over: AtomicBool,
+    /// The first reply of a limiter that refused a call: a fault of the program.
+    limited: Mutex<Option<String>>,
 }
 
 /// The texts and etags of registers that a client has seen last.
@@ -47,6 +50,7 @@ impl Recorder {
             facts: Mutex::default(),
             answered: AtomicUsize::new(0),
             is_over: AtomicBool::new(false),
+            limited: Mutex::default(),
         }
     }
 
@@ -65,7 +69,8 @@ impl Recorder {
         format!("register-{}-{number}.md", self.round)
     }
 
-    fn log(&self, number: usize) -> String {
+    /// The name of a document to which lines are appended.
+    pub(super) fn log(&self, number: usize) -> String {
         format!("log-{}-{number}.md", self.round)
     }
 
@@ -85,13 +90,38 @@ impl Recorder {
         mut server: impl FnMut(&str, Value) -> Outcome,
     ) {
         let mut seen = Seen::default();
-        while !self.is_over.load(Ordering::SeqCst) {
+        let mut server = |tool: &str, arguments: Value| {
+            let outcome = server(tool, arguments);
+            if let Outcome::Limited(reply) = &outcome {
+                self.note_limited(reply.clone());
+            }
+            outcome
+        };
+        while !self.is_over() {
             let is_answered = self.step(client, random, &mut seen, &mut server);
             if is_answered {
                 self.answered.fetch_add(1, Ordering::SeqCst);
             }
             // Histories stay short, and a server that is down is not called all the time.
             std::thread::sleep(Duration::from_millis(if is_answered { 3 } else { 30 }));
+        }
+    }
+
+    /// Whether the clients are to end.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::SeqCst)
+    }
+
+    /// Notes the reply of a limiter that refused a call.
+    pub(super) fn note_limited(&self, reply: String) {
+        self.limited.lock().get_or_insert(reply);
+    }
+
+    /// An error if a limiter refused a call.
+    fn check_limiter(&self) -> Result<(), String> {
+        match &*self.limited.lock() {
+            Some(reply) => Err(format!("a limiter refused a call below all limits: {reply}")),
+            None => Ok(()),
         }
     }
 
@@ -104,6 +134,7 @@ impl Recorder {
     pub(crate) fn await_more(&self, more: usize) {
         let (began, before) = (Instant::now(), self.answered());
         while self.answered() < before + more {
+            self.check_limiter().unwrap_or_else(|wrong| panic!("{wrong}"));
             assert!(began.elapsed() < TIMEOUT, "no call was answered any more");
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -119,23 +150,56 @@ impl Recorder {
     }
 
     /// Reads everything once more, as a client that comes after all others.
-    pub(crate) fn read_all(&self, client: usize, server: &mut dyn FnMut(&str, Value) -> Outcome) {
-        for number in 0..REGISTERS {
-            assert!(self.read(client, &self.register(number), &mut Seen::default(), server));
+    ///
+    /// # Errors
+    /// What cannot be read, and the last reply.
+    pub(crate) fn read_all(
+        &self,
+        client: usize,
+        server: &mut dyn FnMut(&str, Value) -> Outcome,
+    ) -> Result<(), String> {
+        let last = RefCell::new(Outcome::Unknown);
+        let mut server = |tool: &str, arguments: Value| {
+            let outcome = server(tool, arguments);
+            last.replace(outcome.clone());
+            outcome
+        };
+        let told = |name: &str, is_read: bool| {
+            is_read.then_some(()).ok_or_else(|| format!("{name} cannot be read: {:?}", last.borrow()))
+        };
+        for name in (0..REGISTERS).map(|number| self.register(number)) {
+            told(&name, self.read(client, &name, &mut Seen::default(), &mut server))?;
         }
-        for number in 0..LOGS {
-            assert!(self.read_log(client, &self.log(number), server));
+        for name in (0..LOGS).map(|number| self.log(number)) {
+            told(&name, self.read_log(client, &name, &mut server))?;
         }
-        for number in 0..ENTITIES {
-            assert!(self.read_facts(client, &self.entity(number), server));
+        for name in (0..ENTITIES).map(|number| self.entity(number)) {
+            told(&name, self.read_facts(client, &name, &mut server))?;
         }
+        Ok(())
+    }
+
+    /// All calls so far, one line for each, in the order of their beginnings.
+    pub(super) fn lines(&self) -> Vec<Value> {
+        let mut lines = Vec::new();
+        for (name, operations) in &*self.registers.lock() {
+            lines.extend(operations.iter().map(|operation| json!({"on": name, "operation": operation})));
+        }
+        for all in [&self.logs, &self.facts] {
+            for (name, operations) in &*all.lock() {
+                lines.extend(operations.iter().map(|operation| json!({"on": name, "operation": operation})));
+            }
+        }
+        lines.sort_by_key(|line| line["operation"]["invoked"].as_u64());
+        lines
     }
 
     /// Checks the round.
     ///
     /// # Errors
-    /// A document or an entity whose calls have no order, and these.
+    /// A document or an entity whose calls have no order, and these; or the reply of a limiter.
     pub(crate) fn check(&self) -> Result<Counts, String> {
+        self.check_limiter()?;
         let mut counts = Counts::default();
         for (name, operations) in &*self.registers.lock() {
             check::<Register>(operations).map_err(|wrong| format!("{name}: {wrong}"))?;

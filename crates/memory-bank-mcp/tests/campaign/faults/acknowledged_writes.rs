@@ -92,7 +92,7 @@ pub(crate) fn perform(
     Some(match outcome {
         Outcome::Done(_) => Status::Acknowledged,
         Outcome::Refused(text) if kind == Kind::Edit && text.contains("ETAG_MISMATCH") => Status::Conflict,
-        Outcome::Refused(_) | Outcome::Unknown => Status::Unknown,
+        Outcome::Refused(_) | Outcome::Unknown | Outcome::Limited(_) => Status::Unknown,
     })
 }
 

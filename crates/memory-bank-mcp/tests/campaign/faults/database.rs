@@ -8,6 +8,7 @@ use memory_bank_test_postgres::{DedicatedServer, MIGRATOR, SERVER, TestRedis};
 
 use super::acknowledged_writes::{Contents, Counts, setup_calls};
 use super::writers::Writers;
+use crate::harness::LIMIT;
 use crate::harness::operator::operate;
 use crate::harness::random::Random;
 use crate::harness::replica::{Replica, await_health};
@@ -54,7 +55,7 @@ impl Environment {
                 ("REDIS_URL", redis_url.as_str()),
                 ("MCP_HOST", "127.0.0.1"),
                 ("MCP_JSON_RESPONSE", json),
-                ("RATE_LIMIT_IP_PER_MINUTE", "0"),
+                ("RATE_LIMIT_IP_PER_MINUTE", LIMIT),
             ]
         };
         let replicas = ["false", "true", "false"].map(|json| Replica::start(&variables(json)));
@@ -65,7 +66,7 @@ impl Environment {
     fn bank(&mut self, slug: &str, kills: usize, random: &mut Random, by_kind: &mut ByKind) -> Counts {
         let operator = self.database.url_of(MIGRATOR);
         operate(&operator, "", &["bootstrap", "--user", "alice", "--project", slug]);
-        let made = ["keys", "create", "--user", "alice", "--project", slug, "--rate-limit", "0"];
+        let made = ["keys", "create", "--user", "alice", "--project", slug, "--rate-limit", LIMIT];
         let key = operate(&operator, "", &made)["key"].as_str().unwrap().to_owned();
         let addresses: Vec<String> = self.replicas.iter().map(|replica| replica.address.clone()).collect();
         for (tool, arguments) in setup_calls() {
@@ -89,7 +90,11 @@ impl Environment {
                     let (address, key) = (&addresses[writer % REPLICAS], &key);
                     scope.spawn(move || {
                         // One writer of each server uses a session, the other none.
-                        let session = (writer < REPLICAS).then(|| open(address, key)).flatten();
+                        let session = (writer < REPLICAS).then(|| open(address, key));
+                        let session = session.unwrap_or(Ok(None)).unwrap_or_else(|reply| {
+                            writers.note_limited(reply);
+                            None
+                        });
                         writers.write(&mut random, |tool, arguments| {
                             call(address, key, session.as_deref(), tool, &arguments)
                         });
@@ -103,6 +108,11 @@ impl Environment {
                 });
             });
             await_health(&addresses);
+            assert_eq!(
+                writers.limited(),
+                None,
+                "kill {kill} in {slug}, of {what}: a limiter refused a request"
+            );
             *by_kind.entry(what).or_default() += 1;
             counts = writers
                 .ledger

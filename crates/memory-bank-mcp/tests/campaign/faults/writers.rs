@@ -20,6 +20,8 @@ pub(crate) struct Writers {
     numbers: AtomicU64,
     acknowledged: AtomicUsize,
     stopped: AtomicBool,
+    /// The first reply of a limiter that refused a request: a fault of the program.
+    limited: Mutex<Option<String>>,
 }
 
 impl Writers {
@@ -32,7 +34,14 @@ impl Writers {
     pub(crate) fn write(&self, random: &mut Random, mut server: impl FnMut(&str, Value) -> Outcome) {
         while !self.stopped.load(Ordering::SeqCst) {
             let (kind, marker) = next(random, self.numbers.fetch_add(1, Ordering::SeqCst));
-            let Some(status) = perform(kind, &marker, &mut server) else { continue };
+            let mut noting = |tool: &str, arguments: Value| {
+                let outcome = server(tool, arguments);
+                if let Outcome::Limited(reply) = &outcome {
+                    self.note_limited(reply.clone());
+                }
+                outcome
+            };
+            let Some(status) = perform(kind, &marker, &mut noting) else { continue };
             self.ledger.lock().unwrap().note(marker, kind, status);
             match status {
                 Status::Acknowledged => {
@@ -45,10 +54,21 @@ impl Writers {
         }
     }
 
+    /// Notes the reply of a limiter that refused a request.
+    pub(crate) fn note_limited(&self, reply: String) {
+        self.limited.lock().unwrap().get_or_insert(reply);
+    }
+
+    /// The first such reply.
+    pub(crate) fn limited(&self) -> Option<String> {
+        self.limited.lock().unwrap().clone()
+    }
+
     /// Waits until this many more writes were acknowledged.
     pub(crate) fn await_more(&self, more: usize) {
         let (began, before) = (Instant::now(), self.acknowledged.load(Ordering::SeqCst));
         while self.acknowledged.load(Ordering::SeqCst) < before + more {
+            assert_eq!(self.limited(), None, "a limiter refused a request below all limits");
             assert!(began.elapsed() < TIMEOUT, "no write was acknowledged any more");
             std::thread::sleep(Duration::from_millis(1));
         }

@@ -1,12 +1,17 @@
 //! A bare Redis client, as an attacker would use it.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, TcpStream};
 use std::time::Duration;
 
 /// Sends one command and returns the strings of its reply.
 pub(crate) fn command(port: u16, words: &[&str]) -> io::Result<Vec<String>> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    command_at(Ipv4Addr::LOCALHOST, port, words)
+}
+
+/// The same for a Redis at another address.
+pub(crate) fn command_at(address: Ipv4Addr, port: u16, words: &[&str]) -> io::Result<Vec<String>> {
+    let mut stream = TcpStream::connect((address, port))?;
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
     let mut text = format!("*{}\r\n", words.len());
     for word in words {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::wire::{Connection, Request};
+use super::wire::{Answer, Connection, Request};
 
 /// The outcome of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +14,16 @@ pub(crate) enum Outcome {
     Refused(String),
     /// No answer, or one that leaves open whether the call took effect.
     Unknown,
+    /// The reply of the limiter that refused the call. Campaigns have limits that they do not reach, and a server that does not reach
+    /// Redis refuses nobody: it is a fault.
+    Limited(String),
+}
+
+/// What the limiter said, if it refused a request. Other bounds have the same status and another text: a key may have only so many
+/// requests in flight.
+pub(crate) fn limited(answer: &Answer) -> Option<String> {
+    let is_limited = answer.status == 429 && answer.text().contains("Too many requests");
+    is_limited.then(|| format!("{}\n{}", answer.head.trim_end(), answer.text()))
 }
 
 /// The outcome that an answer reports.
@@ -28,11 +38,17 @@ pub(crate) fn outcome(answer: &Value) -> Outcome {
 }
 
 /// Opens a session; `None` if the server is down.
-pub(crate) fn open(address: &str, key: &str) -> Option<String> {
+///
+/// # Errors
+/// The reply of the limiter, if it refused the session.
+pub(crate) fn open(address: &str, key: &str) -> Result<Option<String>, String> {
     let message = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
         "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "writer", "version": "1"}}});
     let answer = Connection::exchange_once(address, key, &post(&message));
-    answer.header("mcp-session-id").map(str::to_owned)
+    match limited(&answer) {
+        Some(reply) => Err(reply),
+        None => Ok(answer.header("mcp-session-id").map(str::to_owned)),
+    }
 }
 
 fn post(message: &Value) -> Request {
@@ -87,6 +103,9 @@ pub(crate) fn call_within(
     request.headers.extend(headers);
     request.patience = patience;
     let answer = Connection::exchange_once(address, key, &request);
+    if let Some(reply) = limited(&answer) {
+        return Outcome::Limited(reply);
+    }
     if !answer.complete || answer.status != 200 {
         return Outcome::Unknown;
     }

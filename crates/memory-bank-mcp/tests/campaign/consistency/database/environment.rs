@@ -8,6 +8,7 @@ use memory_bank_test_postgres::{
 
 use crate::consistency::clock::Clock;
 use crate::consistency::network::{Network, TO_POSTGRESQL, TO_REDIS, Way};
+use crate::harness::LIMIT;
 use crate::harness::operator::operate;
 use crate::harness::replica::Replica;
 
@@ -82,10 +83,7 @@ impl Environment {
             }
         };
         let ways: Vec<Ways> = (0..REPLICAS).map(ways_from).collect();
-        let clocks: Option<Vec<Clock>> = (0..REPLICAS).map(|_| Clock::new()).collect();
-        if clocks.is_none() {
-            println!("without libfaketime no clock jumps");
-        }
+        let clocks = Clock::several(REPLICAS);
         let start = |(number, ways): (usize, &Ways)| {
             let to_standbys = standbys.iter().zip(&ways.standbys);
             let standby_urls: Vec<String> =
@@ -96,7 +94,7 @@ impl Environment {
                 ("DATABASE_REPLICA_URLS", standby_urls.join(" ")),
                 ("REDIS_URL", format!("redis://{}", ways.redis.address())),
                 ("MCP_HOST", ways.server.address().to_string()),
-                ("RATE_LIMIT_IP_PER_MINUTE", "0".to_owned()),
+                ("RATE_LIMIT_IP_PER_MINUTE", LIMIT.to_owned()),
             ];
             variables.extend(clock);
             let variables: Vec<_> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
