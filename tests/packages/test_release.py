@@ -431,6 +431,79 @@ def test_what_workflows_run_of_others_is_fixed_by_its_hash():
     assert re.search(r"PUBLISHER: \S+/download/v\d+\.\d+\.\d+/\S+\n +PUBLISHER_SHA256: [0-9a-f]{64}\n", release)
 
 
+def without_checksum(path):
+    """The packages of a lock file that come from elsewhere and have no checksum, and how many have one."""
+    if path.suffix == ".lock":
+        packages = tomllib.loads(path.read_text())["package"]
+        fetched = {f"{one['name']} {one['version']}": one.get("checksum", "") for one in packages if "source" in one}
+        form = "[0-9a-f]{64}"
+    else:
+        # The package without a name is the folder itself.
+        packages = json.loads(path.read_text())["packages"]
+        fetched = {name: one.get("integrity", "") for name, one in packages.items() if name and not one.get("link")}
+        form = "sha512-[A-Za-z0-9+/]{86}=="
+    bare = [name for name, sum in fetched.items() if not re.fullmatch(form, sum)]
+    return bare, len(fetched) - len(bare)
+
+
+def test_each_package_of_a_lock_file_has_a_checksum(tmp_path):
+    kept = run("git", "ls-files", "*Cargo.lock", "*package-lock.json", cwd=ROOT).stdout.split()
+    assert {"Cargo.lock", "fuzz/Cargo.lock", "console/package-lock.json", "tests/clients/package-lock.json"} <= set(kept)
+    for name in kept:
+        bare, good = without_checksum(ROOT / name)
+        assert not bare and good > 20, f"{name}: {good} have a checksum, not {bare}"
+    # One line less in each kind of file.
+    for name, line in [("Cargo.lock", r'checksum = ".*"\n'), ("console/package-lock.json", r'"integrity": ".*",\n')]:
+        copy = tmp_path / name.replace("/", "-")
+        copy.write_text(re.sub(line, "", (ROOT / name).read_text(), count=1))
+        assert len(without_checksum(copy)[0]) == 1, name
+
+
+def job(text, name):
+    """The text of a job of a workflow, by indentation."""
+    [found] = re.findall(rf"(?m)^  {name}:\n((?:    .*\n|\n|  #.*\n)*)", text)
+    return found
+
+
+def steps(text):
+    """The steps of a job, without comments."""
+    lines = [line for line in text.split("    steps:\n", 1)[1].splitlines() if not line.lstrip().startswith("#")]
+    return re.split(r"(?m)^      - ", "\n".join(lines))[1:]
+
+
+def test_a_release_is_published_after_another_machine_built_the_same_program():
+    text = (ROOT / ".github/workflows/release.yml").read_text()
+    for name in ["image", "publish"]:
+        # A condition such as `always()` would start a job after a failed one.
+        [needed] = re.findall(r"(?m)^    needs: \[(.*)\]$", job(text, name))
+        assert {"try", "reproduce"} <= set(needed.split(", ")), name
+        assert re.findall(r"(?m)^    if: (.*)$", job(text, name)) == ["github.ref_type == 'tag'"], name
+    reproduce = job(text, "reproduce")
+    assert not re.search(r"continue-on-error|(?m:^ +if:)", reproduce)
+    [shell] = [block for block in run_blocks(reproduce) if "scripts/reproduce" in block]
+    unpacked = "memory-bank-mcp-*-x86_64-unknown-linux-musl"
+    lines = [line.strip() for line in shell.splitlines() if line.strip()]
+    assert lines == ["|", f"tar -xzf target/dist/{unpacked}.tar.gz", f"./scripts/reproduce {unpacked}/memory-bank-mcp"]
+    assert os.access(ROOT / "scripts/reproduce", os.X_OK)
+
+
+def test_the_image_is_attested_by_its_digest_before_it_is_the_newest():
+    done = steps(job((ROOT / ".github/workflows/release.yml").read_text(), "publish"))
+    [made] = [at for at, step in enumerate(done) if "\n        id: image\n" in step]
+    [attested] = [at for at, step in enumerate(done) if step.startswith("uses: actions/attest-build-provenance@")]
+    [newest] = [at for at, step in enumerate(done) if ":latest " in step]
+    assert made < attested < newest
+    assert re.search(r'digest=\$\(.* imagetools inspect "\$image:\$\{TAG#v\}" .*\)\n +echo "digest=\$digest" >>"\$GITHUB_OUTPUT"', done[made])
+    assert "image=diaz3618/memory-bank-mcp\n" in done[made]
+    given = dict(re.findall(r"(?m)^          ([a-z-]+): (.*)$", done[attested]))
+    assert given == {
+        "subject-name": "index.docker.io/diaz3618/memory-bank-mcp",
+        "subject-digest": "${{ steps.image.outputs.digest }}",
+        "push-to-registry": "true",
+    }
+    assert "continue-on-error" not in done[attested] and "\n        if:" not in done[attested]
+
+
 def test_nothing_has_the_name_that_another_project_has_on_pypi(dist):
     assert not [path.name for path in (dist / "pypi").iterdir() if path.name.startswith("memory_bank_mcp-")]
     text = (ROOT / ".github/workflows/release.yml").read_text()
