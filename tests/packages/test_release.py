@@ -5,6 +5,7 @@ import hashlib
 import importlib.resources
 import json
 import os
+import pathlib
 import re
 import shutil
 import subprocess
@@ -431,32 +432,41 @@ def test_what_workflows_run_of_others_is_fixed_by_its_hash():
     assert re.search(r"PUBLISHER: \S+/download/v\d+\.\d+\.\d+/\S+\n +PUBLISHER_SHA256: [0-9a-f]{64}\n", release)
 
 
-def without_checksum(path):
+def lock_files():
+    for folder, folders, names in os.walk(ROOT):
+        folders[:] = [name for name in folders if name not in ["node_modules", "target"] and not name.startswith(".")]
+        yield from (pathlib.Path(folder) / name for name in names if name in ["Cargo.lock", "package-lock.json", "requirements.txt"])
+
+
+def without_checksum(name, text):
     """The packages of a lock file that come from elsewhere and have no checksum, and how many have one."""
-    if path.suffix == ".lock":
-        packages = tomllib.loads(path.read_text())["package"]
-        fetched = {f"{one['name']} {one['version']}": one.get("checksum", "") for one in packages if "source" in one}
+    if name == "Cargo.lock":
+        packages = tomllib.loads(text)["package"]
+        sums = [(one["name"], one.get("checksum", "")) for one in packages if "source" in one]
         form = "[0-9a-f]{64}"
-    else:
+    elif name == "package-lock.json":
         # The package without a name is the folder itself.
-        packages = json.loads(path.read_text())["packages"]
-        fetched = {name: one.get("integrity", "") for name, one in packages.items() if name and not one.get("link")}
+        packages = json.loads(text)["packages"]
+        sums = [(name, one.get("integrity", "")) for name, one in packages.items() if name and not one.get("link")]
         form = "sha512-[A-Za-z0-9+/]{86}=="
-    bare = [name for name, sum in fetched.items() if not re.fullmatch(form, sum)]
-    return bare, len(fetched) - len(bare)
+    else:
+        lines = [line for line in text.replace("\\\n", " ").splitlines() if line.strip() and not line.startswith("#")]
+        sums = [line.split("==", 1) for line in lines]
+        form = r"\S+( ; [^#]*?)?( +--hash=sha256:[0-9a-f]{64})+ *"
+    bare = [name for name, *sum in sums if not sum or not re.fullmatch(form, sum[0])]
+    return bare, len(sums) - len(bare)
 
 
-def test_each_package_of_a_lock_file_has_a_checksum(tmp_path):
-    kept = run("git", "ls-files", "*Cargo.lock", "*package-lock.json", cwd=ROOT).stdout.split()
-    assert {"Cargo.lock", "fuzz/Cargo.lock", "console/package-lock.json", "tests/clients/package-lock.json"} <= set(kept)
-    for name in kept:
-        bare, good = without_checksum(ROOT / name)
-        assert not bare and good > 20, f"{name}: {good} have a checksum, not {bare}"
-    # One line less in each kind of file.
-    for name, line in [("Cargo.lock", r'checksum = ".*"\n'), ("console/package-lock.json", r'"integrity": ".*",\n')]:
-        copy = tmp_path / name.replace("/", "-")
-        copy.write_text(re.sub(line, "", (ROOT / name).read_text(), count=1))
-        assert len(without_checksum(copy)[0]) == 1, name
+def test_each_package_of_a_lock_file_has_a_checksum():
+    found = {str(path.relative_to(ROOT)): path.read_text() for path in lock_files()}
+    assert {"Cargo.lock", "fuzz/Cargo.lock", "console/package-lock.json", "tests/packages/requirements.txt"} <= set(found)
+    lines = {"Cargo.lock": r'checksum = ".*"\n', "package-lock.json": r'"integrity": ".*",\n', "requirements.txt": r"( \\\n +--hash=\S+)+"}
+    for path, text in found.items():
+        name = path.rsplit("/", 1)[-1]
+        bare, good = without_checksum(name, text)
+        assert not bare and good, f"{path} has {good} checksums; without one: {bare}"
+        # The first one is left out.
+        assert len(without_checksum(name, re.sub(lines[name], "", text, count=1))[0]) == 1, path
 
 
 def job(text, name):
