@@ -5,6 +5,7 @@ import hashlib
 import importlib.resources
 import json
 import os
+import pathlib
 import re
 import shutil
 import subprocess
@@ -429,6 +430,88 @@ def test_what_workflows_run_of_others_is_fixed_by_its_hash():
         assert versions.setdefault(found[1], found[2]) == found[2], f"{found[1]} is used in two versions"
     release = (ROOT / ".github/workflows/release.yml").read_text()
     assert re.search(r"PUBLISHER: \S+/download/v\d+\.\d+\.\d+/\S+\n +PUBLISHER_SHA256: [0-9a-f]{64}\n", release)
+
+
+def lock_files():
+    for folder, folders, names in os.walk(ROOT):
+        folders[:] = [name for name in folders if name not in ["node_modules", "target"] and not name.startswith(".")]
+        yield from (pathlib.Path(folder) / name for name in names if name in ["Cargo.lock", "package-lock.json", "requirements.txt"])
+
+
+def without_checksum(name, text):
+    """The packages of a lock file that come from elsewhere and have no checksum, and how many have one."""
+    if name == "Cargo.lock":
+        packages = tomllib.loads(text)["package"]
+        sums = [(one["name"], one.get("checksum", "")) for one in packages if "source" in one]
+        form = "[0-9a-f]{64}"
+    elif name == "package-lock.json":
+        # The package without a name is the folder itself.
+        packages = json.loads(text)["packages"]
+        sums = [(name, one.get("integrity", "")) for name, one in packages.items() if name and not one.get("link")]
+        form = "sha512-[A-Za-z0-9+/]{86}=="
+    else:
+        lines = [line for line in text.replace("\\\n", " ").splitlines() if line.strip() and not line.startswith("#")]
+        sums = [line.split("==", 1) for line in lines]
+        form = r"\S+( ; [^#]*?)?( +--hash=sha256:[0-9a-f]{64})+ *"
+    bare = [name for name, *sum in sums if not sum or not re.fullmatch(form, sum[0])]
+    return bare, len(sums) - len(bare)
+
+
+def test_each_package_of_a_lock_file_has_a_checksum():
+    found = {str(path.relative_to(ROOT)): path.read_text() for path in lock_files()}
+    assert {"Cargo.lock", "fuzz/Cargo.lock", "console/package-lock.json", "tests/packages/requirements.txt"} <= set(found)
+    lines = {"Cargo.lock": r'checksum = ".*"\n', "package-lock.json": r'"integrity": ".*",\n', "requirements.txt": r"( \\\n +--hash=\S+)+"}
+    for path, text in found.items():
+        name = path.rsplit("/", 1)[-1]
+        bare, good = without_checksum(name, text)
+        assert not bare and good, f"{path} has {good} checksums; without one: {bare}"
+        # The first one is left out.
+        assert len(without_checksum(name, re.sub(lines[name], "", text, count=1))[0]) == 1, path
+
+
+def job(text, name):
+    """The text of a job of a workflow, by indentation."""
+    [found] = re.findall(rf"(?m)^  {name}:\n((?:    .*\n|\n|  #.*\n)*)", text)
+    return found
+
+
+def steps(text):
+    """The steps of a job, without comments."""
+    lines = [line for line in text.split("    steps:\n", 1)[1].splitlines() if not line.lstrip().startswith("#")]
+    return re.split(r"(?m)^      - ", "\n".join(lines))[1:]
+
+
+def test_a_release_is_published_after_another_machine_built_the_same_program():
+    text = (ROOT / ".github/workflows/release.yml").read_text()
+    for name in ["image", "publish"]:
+        # A condition such as `always()` would start a job after a failed one.
+        [needed] = re.findall(r"(?m)^    needs: \[(.*)\]$", job(text, name))
+        assert {"try", "reproduce"} <= set(needed.split(", ")), name
+        assert re.findall(r"(?m)^    if: (.*)$", job(text, name)) == ["github.ref_type == 'tag'"], name
+    reproduce = job(text, "reproduce")
+    assert not re.search(r"continue-on-error|(?m:^ +if:)", reproduce)
+    [shell] = [block for block in run_blocks(reproduce) if "scripts/reproduce" in block]
+    unpacked = "memory-bank-mcp-*-x86_64-unknown-linux-musl"
+    lines = [line.strip() for line in shell.splitlines() if line.strip()]
+    assert lines == ["|", f"tar -xzf target/dist/{unpacked}.tar.gz", f"./scripts/reproduce {unpacked}/memory-bank-mcp"]
+    assert os.access(ROOT / "scripts/reproduce", os.X_OK)
+
+
+def test_the_image_is_attested_by_its_digest_before_it_is_the_newest():
+    done = steps(job((ROOT / ".github/workflows/release.yml").read_text(), "publish"))
+    [made] = [at for at, step in enumerate(done) if "\n        id: image\n" in step]
+    [attested] = [at for at, step in enumerate(done) if step.startswith("uses: actions/attest-build-provenance@")]
+    [newest] = [at for at, step in enumerate(done) if ":latest " in step]
+    assert made < attested < newest
+    assert re.search(r'digest=\$\(.* imagetools inspect "\$image:\$\{TAG#v\}" .*\)\n +echo "digest=\$digest" >>"\$GITHUB_OUTPUT"', done[made])
+    assert "image=diaz3618/memory-bank-mcp\n" in done[made]
+    given = dict(re.findall(r"(?m)^          ([a-z-]+): (.*)$", done[attested]))
+    assert given == {
+        "subject-name": "index.docker.io/diaz3618/memory-bank-mcp",
+        "subject-digest": "${{ steps.image.outputs.digest }}",
+        "push-to-registry": "true",
+    }
+    assert "continue-on-error" not in done[attested] and "\n        if:" not in done[attested]
 
 
 def test_nothing_has_the_name_that_another_project_has_on_pypi(dist):

@@ -251,6 +251,29 @@ test("hostile texts stay in their frame, and a hostile repository runs and plant
   assert.doesNotMatch(await read(machine.project, RECORDS), /somebody/);
 });
 
+test("a hook starts no git, not even the first one on PATH", async (t) => {
+  const machine = await withBank(t);
+  const started = join(machine.root, "started");
+  // In the repository, as where an agent adds a folder of it to PATH.
+  const programs = join(machine.project, "bin");
+  await mkdir(programs);
+  await writeFile(join(programs, "git"), `#!/bin/sh\ntouch '${started}'\n`, { mode: 0o755 });
+  const env = { PATH: `${programs}:${process.env.PATH}` };
+  await machine.hook("SessionStart", { source: "startup" }, { env });
+  await machine.hook("UserPromptSubmit", { prompt: "webhook retries backoff" }, { env });
+  await work(machine, "src.rs", "prepare the refunds");
+  await machine.hook("PostToolUse", { tool_name: "Edit" }, { env });
+  await machine.hook("PreCompact", { trigger: "auto" }, { env });
+  const { context } = await machine.hook("SessionStart", { source: "compact" }, { env });
+  assert.match(context, /prepare the refunds[\s\S]*src\.rs/, "the repository was read");
+  await machine.hook("Stop", { stop_hook_active: false }, { env });
+  await machine.hook("SessionEnd", {}, { env });
+  assert.match(await read(machine.project, RECORDS), /prepare the refunds/);
+  assert.equal(await exists(started), false, "git was started");
+  await run("git", ["status"], { cwd: machine.project, env });
+  assert.equal(await exists(started), true, "it would have been noticed");
+});
+
 test("a secret in a branch, a subject and a file name is masked", async (t) => {
   const machine = await withBank(t);
   await machine.hook("SessionStart", {});
