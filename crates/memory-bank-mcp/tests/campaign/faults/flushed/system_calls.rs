@@ -22,7 +22,6 @@ pub(super) struct Fault {
 struct SystemCall {
     name: String,
     arguments: String,
-    result: String,
     began: usize,
 }
 
@@ -68,9 +67,7 @@ impl Unflushed {
             ("openat", [path, ..], _) if call.arguments.contains("O_CREAT") => self.made(path, ended),
             ("openat", ..) => {}
             ("fsync" | "fdatasync", _, [path]) => {
-                if self.changed.get(path).is_some_and(|changed| *changed < call.began) {
-                    self.changed.remove(path);
-                }
+                self.changed.retain(|other, changed| other != path || *changed >= call.began);
             }
             ("mkdir" | "mkdirat", [path], _) | ("symlinkat", [_, path], _) => self.made(path, ended),
             ("rename" | "renameat" | "renameat2" | "link" | "linkat", [from, to], _) => {
@@ -139,7 +136,7 @@ fn calls(record: &str) -> Vec<(usize, SystemCall)> {
             continue;
         }
         let arguments = arguments.trim_end().strip_suffix(')').unwrap_or(arguments).to_owned();
-        calls.push((at, SystemCall { name: name.to_owned(), arguments, result: result.to_owned(), began }));
+        calls.push((at, SystemCall { name: name.to_owned(), arguments, began }));
     }
     calls
 }
