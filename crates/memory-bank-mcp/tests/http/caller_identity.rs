@@ -7,6 +7,7 @@ use tempfile::TempDir;
 
 use crate::client::{JSON, Server, call, command, handshake};
 use crate::database::{key_of, operate, operate_at};
+use crate::history::{Member, member};
 use crate::redis::Redis;
 
 /// A well-formed key that was never issued.
@@ -237,4 +238,47 @@ fn an_operator_command_with_the_server_login_names_the_required_role() {
         }
     }
     assert_eq!(database.psql("SELECT count(*) FROM api_keys"), "1");
+}
+
+#[test]
+fn the_author_of_a_change_is_the_owner_of_the_key_whatever_the_arguments_say() {
+    let database = TestDatabase::migrated();
+    let made = operate(&database, &["bootstrap", "--user", "alice", "--project", "atlas"]).unwrap();
+    let alice = Member::new(&database, &made["key"]);
+    let bob = Member::new(&database, &member(&database, "bob", "editor"));
+    alice.call("initialize_memory_bank", &json!({"path": "."}));
+    alice.call("graph_upsert_entity", &json!({"name": "Api", "entityType": "service"}));
+    let mut written = 0;
+    for name in ["author", "user", "userName", "by", "createdBy", "_meta"] {
+        let mut fact = json!({"entity": "Api", "text": format!("{name} is given")});
+        fact[name] = json!("alice");
+        let mut progress = json!({"action": "Wrote", "description": format!("{name} was given")});
+        progress[name] = json!("alice");
+        let mut note = json!({"note": format!("{name} is noted")});
+        note[name] = json!("alice");
+        for (tool, arguments) in
+            [("graph_add_observation", fact), ("track_progress", progress), ("add_session_note", note)]
+        {
+            let reply = bob.reply(tool, &arguments);
+            written += usize::from(reply["result"]["isError"] == false);
+        }
+    }
+    bob.call("graph_add_observation", &json!({"entity": "Api", "text": "is fast"}));
+    bob.call("track_progress", &json!({"action": "Wrote", "description": "without a name"}));
+    println!("{written} calls with a name of another user were not refused");
+    let facts = alice.versions(&json!({"entity": "Api"}));
+    let (of_alice, of_bob): (Vec<_>, Vec<_>) = facts.iter().partition(|version| version["by"] == "alice");
+    assert!(of_alice.len() == 1 && of_bob.iter().all(|version| version["by"] == "bob"), "{facts:#?}");
+    assert!(!of_bob.is_empty());
+    let progress =
+        alice.call("read_memory_bank_file", &json!({"filename": "progress.md"}))["content"].to_string();
+    assert!(progress.contains("[bob]") && !progress.contains("[alice]"), "{progress}");
+    for name in ["progress.md", "active-context.md"] {
+        let versions = alice.versions(&json!({"filename": name}));
+        let newest = versions.iter().filter(|version| version["tool"] != "initialize_memory_bank");
+        assert!(
+            newest.clone().count() > 0 && newest.clone().all(|version| version["by"] == "bob"),
+            "{versions:#?}"
+        );
+    }
 }

@@ -5,11 +5,12 @@ use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use memory_bank_test_postgres::{Link, TestRedis};
+use memory_bank_test_postgres::{Link, TestDatabase, TestRedis};
 use serde_json::json;
 use tempfile::TempDir;
 
 use crate::client::{JSON, Server, TIMEOUT, call};
+use crate::database::{key_of, operate};
 
 /// A Redis that a test sends commands and signals to.
 pub(crate) struct Redis(pub(crate) TestRedis);
@@ -239,4 +240,62 @@ fn a_hanging_redis_delays_requests_little_and_recovers() {
     assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
     redis.signal("-CONT");
     until("Redis", || health(&server)["status"] == json!("ok"));
+}
+
+/// The commands that reach a Redis from now on, until it ends.
+fn monitored(redis: &Redis) -> std::thread::JoinHandle<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", redis.0.port())).unwrap();
+    stream.write_all(b"MONITOR\r\n").unwrap();
+    let mut begun = [0; 5];
+    stream.read_exact(&mut begun).unwrap();
+    assert_eq!(&begun, b"+OK\r\n");
+    std::thread::spawn(move || {
+        let mut seen = Vec::new();
+        // It ends with the process, also by a reset.
+        let _end = stream.read_to_end(&mut seen);
+        String::from_utf8_lossy(&seen).into_owned()
+    })
+}
+
+#[test]
+fn redis_gets_no_key_and_no_text_of_a_document() {
+    const TEXT: &str = "zirconium-canary";
+    let database = TestDatabase::migrated();
+    let made = operate(&database, &["bootstrap", "--user", "alice", "--project", "atlas"]).unwrap();
+    let redis = Redis::start();
+    let mut server = Server::start(&[
+        ("DATABASE_URL", &database.url()),
+        ("REDIS_URL", &redis.url()),
+        ("MCP_HOST", "127.0.0.1"),
+    ]);
+    key_of(&made["key"]).clone_into(&mut server.key);
+    let seen = monitored(&redis);
+    let session = server.initialize();
+    let stream = server.listen(&session, None);
+    server.subscribe(&session, "memory-bank://plan");
+    for (tool, arguments) in [
+        ("initialize_memory_bank", json!({"path": "."})),
+        ("write_memory_bank_file", json!({"filename": "plan.md", "content": format!("# Plan\n\n{TEXT}\n")})),
+        ("read_memory_bank_file", json!({"filename": "plan.md"})),
+        ("search_memory_bank", json!({"query": TEXT})),
+        ("graph_upsert_entity", json!({"name": TEXT, "entityType": "word"})),
+        ("graph_add_observation", json!({"entity": TEXT, "text": format!("{TEXT} is a word")})),
+    ] {
+        let reply = server.post(Some(&session), &call(7, tool, &arguments)).message();
+        assert_ne!(reply["result"]["isError"], true, "{tool}: {reply}");
+    }
+    let guess = "mbmcp_live_0123456789abcdefghijklmnopqrstuv";
+    assert_eq!(server.send_bare("GET", "/api/keys", &[("X-API-Key", guess)], "").status, 401);
+    until("the publication of the change", || !redis.keys("ratelimit").is_empty());
+    drop(stream);
+    let key = server.key.clone();
+    drop(server);
+    drop(redis);
+    let seen = seen.join().unwrap();
+    for expected in ["\"SET\"", "PUBLISH", "ratelimit", "apikey"] {
+        assert!(seen.contains(expected), "{expected} was expected: {seen}");
+    }
+    for secret in [key.as_str(), "mbmcp_live_", TEXT] {
+        assert!(!seen.contains(secret), "{secret} reached Redis: {seen}");
+    }
 }

@@ -214,3 +214,13 @@ fn a_database_with_an_untrusted_certificate_is_refused_at_once() {
     assert!(message.contains("certificate") && message.contains("DB_SSL_ROOT_CERT"), "{message}");
     assert!(!message.contains(WAITING), "{message}");
 }
+
+#[test]
+fn a_server_does_not_start_on_a_database_that_does_not_isolate_tenants() {
+    let database = TestDatabase::migrated();
+    database.psql("ALTER TABLE public.documents NO FORCE ROW LEVEL SECURITY");
+    let (log, code) = Starting::with(&database.url(), &[]).end();
+    let log = log.join("\n");
+    assert_eq!(code, Some(1), "{log}");
+    assert!(log.contains("does not isolate tenants") && log.contains("public.documents"), "{log}");
+}

@@ -278,3 +278,18 @@ async fn an_operator_command_lists_the_log_of_a_project() {
     let since = SystemClock.now() + SignedDuration::from_secs(60);
     assert!(bench.owner.audit(Some("demo"), Some(since), 10).await.unwrap().is_empty());
 }
+
+#[tokio::test]
+async fn an_act_that_is_rolled_back_is_not_audited() {
+    let bench = Bench::new().await;
+    let alice = bench.tenant("alice", "demo").await;
+    write(&bench.bank(), &alice, "a.md", "one").await.unwrap();
+    let before = actions(&bench, "demo").await;
+    let delete = in_name_of(&alice, "DELETE FROM public.documents WHERE path = 'a.md'");
+    let count = "SELECT count(*) FROM public.documents";
+    bench.test.psql(&delete.replace("COMMIT", "ROLLBACK"));
+    assert_eq!((bench.test.psql(count).trim(), actions(&bench, "demo").await), ("1", before.clone()));
+    bench.test.psql(&delete);
+    assert_eq!(bench.test.psql(count).trim(), "0");
+    assert_eq!(actions(&bench, "demo").await[before.len()..], ["documents.deleted"]);
+}

@@ -11,7 +11,7 @@ use memory_bank_core::store::{
 };
 use memory_bank_postgres::PostgresBank;
 
-use crate::support::{Bench, write};
+use crate::support::{Bench, query_as_login, write};
 
 pub(crate) async fn numbers(bank: &PostgresBank, caller: &Caller) -> Vec<i64> {
     let subject = Subject::Document(DocumentPath::parse("notes.md").unwrap());
@@ -379,4 +379,19 @@ async fn changes_of_the_graph_are_cleaned_up_by_age_and_by_quota_with_the_versio
     assert_eq!(graph_numbers(&bank, &bob).await, [1, 4, 5, 6, 7]);
     bench.test.psql(&format!("DELETE FROM projects WHERE id = '{}'", bob.project.0));
     assert_eq!(bench.test.psql("SELECT count(*) FROM app.graph_history").trim(), "0");
+}
+
+#[tokio::test]
+async fn the_servers_role_sees_ids_numbers_times_and_flags_of_old_versions() {
+    let bench = Bench::new().await;
+    assert_eq!(
+        bench.test.psql(
+            "SELECT pg_get_function_result('app.old_versions(timestamptz, uuid, uuid, integer)'::regprocedure)"
+        ),
+        "TABLE(project_id uuid, document_id uuid, version bigint, at timestamp with time zone, stays boolean, deletes boolean)"
+    );
+    for table in ["app.document_versions", "app.graph_history"] {
+        let read = query_as_login(&bench, &format!("SELECT * FROM {table}")).await;
+        assert!(read.as_ref().is_err_and(|error| error.starts_with("42501")), "{table}: {read:?}");
+    }
 }

@@ -9,7 +9,7 @@ use memory_bank_postgres::{SERVER_TABLES, TENANT_TABLES};
 use memory_bank_test_postgres::{MIGRATOR, SERVER};
 
 use crate::isolation::two_tenants;
-use crate::support::Bench;
+use crate::support::{Bench, query_as_login};
 
 /// Tables whose key does not contain the project: accounts, and the list of projects.
 const GLOBAL: [&str; 2] = ["public.users", "public.projects"];
@@ -322,4 +322,23 @@ async fn the_isolation_check_finds_a_readable_partition() {
     // The script mends it.
     bench.test.run_with_psql(MIGRATOR, "002_policies.sql").unwrap();
     bench.database.prove_isolation().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_login_role_makes_changes_and_drops_no_table_of_the_schemas() {
+    let bench = Bench::new().await;
+    for sql in [
+        "CREATE TABLE app.x ()",
+        "CREATE TABLE public.x ()",
+        "CREATE VIEW app.x AS SELECT 1",
+        "DROP TABLE public.documents",
+        "ALTER TABLE public.documents DISABLE ROW LEVEL SECURITY",
+        "ALTER TABLE public.documents NO FORCE ROW LEVEL SECURITY",
+        "TRUNCATE public.documents",
+        "CREATE TRIGGER x BEFORE INSERT ON public.documents EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+        "DROP POLICY functions_select ON public.documents",
+    ] {
+        let done = query_as_login(&bench, sql).await;
+        assert!(done.as_ref().is_err_and(|error| error.starts_with("42501")), "{sql}: {done:?}");
+    }
 }

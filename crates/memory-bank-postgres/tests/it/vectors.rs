@@ -334,3 +334,21 @@ async fn an_invalid_stored_vector_is_not_used_and_is_replaced_by_a_valid_one() {
     assert_eq!((model.made(), second.vectors_in_memory().vectors), (8, 4), "all four are made again");
     assert_eq!(bench.test.psql(sound), before, "and stored in the place of the others");
 }
+
+#[tokio::test]
+async fn only_readers_of_a_project_see_its_embeddings() {
+    let bench = Bench::new().await;
+    let (alice, bob) = (bench.tenant("alice", "one").await, bench.tenant("bob", "two").await);
+    write(&bench.bank(), &alice, "a.md", &text(5)).await.unwrap();
+    let database = replica(&bench, &Letters::new("letters"));
+    search(&database, &alice).await;
+    idle(&database).await;
+    let reader = bench.with_scopes(&alice, vec![Right::Read]).await;
+    let writer = bench.with_scopes(&alice, vec![Right::Write]).await;
+    for (caller, seen) in [(&alice, 5), (&reader, 5), (&writer, 0), (&bob, 0)] {
+        let sql = format!(
+            "DO $$ BEGIN ASSERT (SELECT count(*) FROM app.vectors) = {seen}, 'other embeddings'; END $$"
+        );
+        assert_eq!(as_caller(&bench, caller, &sql).await, Ok(()), "{seen}");
+    }
+}

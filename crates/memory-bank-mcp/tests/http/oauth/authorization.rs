@@ -196,3 +196,38 @@ fn a_revoked_token_opens_nothing_and_only_its_client_can_revoke_it() {
     revoke(&got.client, &next.refresh);
     assert_eq!(opens(&site.server, &next.access), 401);
 }
+
+#[test]
+fn the_database_has_the_sha_256_of_codes_and_tokens_and_nothing_else_of_them() {
+    let site = Site::new();
+    let secret = login_code(&site.database, "alice");
+    let client = register(&site.server, &[CALLBACK]);
+    let hashed = |value: &str, table: &str, column: &str| {
+        let sql = format!("SELECT count(*) FROM {table} WHERE {column} = sha256('{value}')");
+        assert_eq!(site.database.psql(&sql), "1", "the hash in {table}");
+    };
+    let tables = site.database.psql(
+        "SELECT string_agg(format('SELECT t::text FROM %I.%I t', schemaname, tablename), ' UNION ALL ') FROM pg_tables \
+         WHERE schemaname IN ('public', 'app')",
+    );
+    // A text in a column of bytes is shown as hexadecimal digits.
+    let plain = |value: &str| {
+        site.database.psql(&format!(
+            "SELECT count(*) FROM ({tables}) AS all_rows (row) \
+             WHERE strpos(row, '{value}') > 0 OR strpos(row, encode('{value}', 'hex')) > 0"
+        ))
+    };
+    assert_ne!(plain("alice"), "0", "the name of the user is found");
+    let spoken = secret.replace('-', "");
+    hashed(&spoken, "app.oauth_login_codes", "code_hash");
+    assert_eq!((plain(&secret), plain(&spoken)), ("0".to_owned(), "0".to_owned()));
+    let mut browser = Browser::new(&site.server);
+    let page = browser.sign_in(&authorize(&client, "read write"), &secret);
+    let code = code_of(&browser.allow(&page, "read write"));
+    hashed(&code, "app.oauth_codes", "code_hash");
+    assert_eq!(plain(&code), "0");
+    let got = tokens(&client, &exchange(&site.server, &client, &code).json());
+    hashed(&got.access, "public.api_keys", "key_hash");
+    hashed(&got.refresh, "app.oauth_refresh_tokens", "token_hash");
+    assert_eq!((plain(&got.access), plain(&got.refresh)), ("0".to_owned(), "0".to_owned()));
+}
