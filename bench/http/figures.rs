@@ -81,6 +81,14 @@ impl Figures {
         Self { rate: outcome.rate, half: at(50), most: at(99), work: [Duration::ZERO; 3] }
     }
 
+    /// Divides the processor time between two moments among the requests of this time.
+    pub fn weigh(&mut self, before: [Duration; 3], after: [Duration; 3], length: Duration) {
+        let requests = self.rate * length.as_secs_f64();
+        for (work, (before, after)) in self.work.iter_mut().zip(before.into_iter().zip(after)) {
+            *work = after.saturating_sub(before).div_f64(requests.max(1.0));
+        }
+    }
+
     /// The median of each figure over the rounds.
     pub fn median(rounds: &[Self]) -> Self {
         let middle = |mut values: Vec<f64>| {

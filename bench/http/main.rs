@@ -266,20 +266,21 @@ impl Bench {
 
     /// Measures, and reports the processor time per request, which hardly depends on other load.
     async fn weighed(&self, kind: Kind, length: Duration) -> anyhow::Result<Figures> {
-        let worked = || {
-            let server = self.streaming.worked()? + self.json.worked()?;
-            anyhow::Ok([self.postgres.worked()?, self.redis.worked()?, server])
-        };
-        let before = worked()?;
+        let before = self.worked()?;
         let mut figures = self.measure(kind, length).await?;
-        // The moment before the measurement counts here, too; pgbench and wrk have none.
-        let is_theirs = matches!(kind, Kind::PgbenchRead | Kind::PgbenchFunction | Kind::PgbenchEdit);
-        let warm = if is_theirs || self.is_outside { 1.0 } else { 1.1 };
-        let requests = figures.rate * length.as_secs_f64() * warm;
-        for (work, (before, after)) in figures.work.iter_mut().zip(before.into_iter().zip(worked()?)) {
-            *work = after.saturating_sub(before).div_f64(requests.max(1.0));
+        if figures.work == [Duration::ZERO; 3] {
+            // The moment before the measurement counts here, too; pgbench has none.
+            let is_theirs = matches!(kind, Kind::PgbenchRead | Kind::PgbenchFunction | Kind::PgbenchEdit);
+            let warm = if is_theirs { 1.0 } else { 1.1 };
+            figures.weigh(before, self.worked()?, length.mul_f64(warm));
         }
         Ok(figures)
+    }
+
+    /// The processor time until now: of PostgreSQL, of Redis and of both servers.
+    fn worked(&self) -> anyhow::Result<[Duration; 3]> {
+        let server = self.streaming.worked()? + self.json.worked()?;
+        Ok([self.postgres.worked()?, self.redis.worked()?, server])
     }
 
     async fn measure(&self, kind: Kind, length: Duration) -> anyhow::Result<Figures> {
@@ -338,8 +339,11 @@ impl Bench {
         if !self.is_outside {
             return Ok(Figures::of(&load::run(address, scripts, length).await?));
         }
+        // This also makes the server know the keys.
         outside::check(address, &scripts).await?;
-        let figures = outside::run(&self.home, address, &scripts, length)?;
+        let before = self.worked()?;
+        let mut figures = outside::run(&self.home, address, &scripts, length)?;
+        figures.weigh(before, self.worked()?, length);
         outside::check(address, &scripts).await?;
         for script in scripts {
             if let Some(end) = script.end {

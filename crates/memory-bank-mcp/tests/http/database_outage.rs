@@ -146,14 +146,18 @@ fn a_read_only_database_is_a_500_for_writes_and_nothing_is_written() {
     let mut setup = setup("");
     setup.database.query("ALTER SYSTEM SET default_transaction_read_only = on");
     setup.database.query("SELECT pg_reload_conf()");
-    let edit = call(3, "track_progress", &json!({"action": "did", "description": "x"}));
-    until("the standby", || setup.server.post(Some(&setup.session), &edit).status == 500);
-    is_away("edit", &setup.server.post(Some(&setup.session), &edit), &json!(3));
-    let written = setup.database.query("SELECT count(*) FROM documents WHERE content LIKE '%x%did%'");
-    assert_eq!(written, "0");
+    let edit = |text: &str| call(3, "track_progress", &json!({"action": "did", "description": text}));
+    // Until the server's sessions have the setting, edits are written.
+    until("the standby", || setup.server.post(Some(&setup.session), &edit("early")).status == 500);
+    is_away("edit", &setup.server.post(Some(&setup.session), &edit("refused")), &json!(3));
+    let written = |text: &str| {
+        setup.database.query(&format!("SELECT count(*) > 0 FROM documents WHERE content LIKE '%{text}%'"))
+    };
+    assert_eq!(written("refused"), "f");
     setup.database.query("ALTER SYSTEM RESET default_transaction_read_only");
     setup.database.query("SELECT pg_reload_conf()");
-    until("the end of the standby", || setup.server.post(Some(&setup.session), &edit).status == 200);
+    until("the end of the standby", || setup.server.post(Some(&setup.session), &edit("late")).status == 200);
+    assert_eq!((written("refused"), written("late")), ("f".to_owned(), "t".to_owned()));
     all_goes_on(&mut setup);
 }
 
