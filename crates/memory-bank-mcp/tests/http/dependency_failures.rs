@@ -112,7 +112,8 @@ fn sessions_of_a_killed_replica_continue_on_the_others() {
         load.await_more();
         crate::client::signal(process, "-KILL");
         load.await_more();
-        assert!(is_healthy(&second) && is_healthy(&third));
+        // On a busy machine Redis may answer a probe late.
+        until("the health of the others", || is_healthy(&second) && is_healthy(&third));
         load.await_more();
     });
     first.process.wait().unwrap();
