@@ -286,7 +286,11 @@ fn redis_gets_no_key_and_no_text_of_a_document() {
     }
     let guess = "mbmcp_live_0123456789abcdefghijklmnopqrstuv";
     assert_eq!(server.send_bare("GET", "/api/keys", &[("X-API-Key", guess)], "").status, 401);
-    until("the publication of the change", || !redis.keys("ratelimit").is_empty());
+    // A server stores nothing while Redis answers late.
+    until("entries of requests and of the key", || {
+        assert_eq!(server.send("GET", "/api/keys", &[], "").status, 200);
+        ["ratelimit", "apikey"].iter().all(|word| !redis.keys(word).is_empty())
+    });
     drop(stream);
     let key = server.key.clone();
     drop(server);
