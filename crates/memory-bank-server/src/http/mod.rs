@@ -19,6 +19,7 @@ mod connection_registry;
 mod connection_timeouts;
 mod console;
 mod content_type;
+mod direct_call;
 mod etag;
 mod event_bounds;
 mod events;

@@ -1,6 +1,6 @@
 //! The context of an admitted request: its caller, id, memory and tool options, and how it calls the MCP handler.
 //!
-//! The SDK's stateless service interprets the message. This module must not know routes or sessions.
+//! The SDK's stateless service interprets each message but plain calls of tools (`direct_call`). This module must not know routes or sessions.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,8 +9,8 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use bytes::Bytes;
-use http::StatusCode;
 use http::request::Parts;
+use http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use memory_bank_core::caller::Caller;
 use memory_bank_core::document::estimated_tokens;
@@ -26,6 +26,7 @@ use crate::http::auth::{AuthError, Authenticated, KeyState};
 use crate::http::call_outcome::{self, CallOutcome};
 use crate::http::config::{BODY_BYTES, CALL_TIMEOUT};
 use crate::http::content_type::{is_event_stream, is_json};
+use crate::http::direct_call::{DirectCall, DirectReply};
 use crate::http::metrics::Limit;
 use crate::http::probe::Health;
 use crate::http::protocol::SESSION;
@@ -72,6 +73,30 @@ impl Observer for CallObserver {
     }
 }
 
+/// The answer to a request.
+enum Answer {
+    /// The reply to a call of a tool.
+    OfCall(DirectReply),
+    /// A response of the SDK's service.
+    OfService(Response),
+}
+
+/// Passes a request to the SDK's stateless service.
+async fn of_service(
+    handler: impl Fn() -> ObservedHandler<MemoryBankHandler> + Send + Sync + 'static,
+    parts: Parts,
+    body: Bytes,
+) -> Response {
+    let config = StreamableHttpServerConfig::default()
+        .disable_allowed_hosts()
+        .with_legacy_session_mode(false)
+        .with_json_response(true)
+        .with_max_request_body_bytes(BODY_BYTES);
+    let sessions = Arc::new(NeverSessionManager::default());
+    let service = StreamableHttpService::new(move || Ok(handler()), sessions, config);
+    service.handle(Request::from_parts(parts, Full::new(body))).await.map(Body::new)
+}
+
 /// The context of an admitted request.
 #[derive(Clone)]
 pub(crate) struct RequestContext {
@@ -85,39 +110,35 @@ pub(crate) struct RequestContext {
 }
 
 impl RequestContext {
-    /// Passes one request to the SDK's stateless service.
+    /// Answers one request: a plain call of a tool here, anything else by the SDK's stateless service.
     pub(crate) async fn call(&self, parts: Parts, body: Bytes, message: &Value) -> Response {
         let id = message.get("id");
-        let mut services = self.shared.services.clone();
-        services.replies.memory = self.memory.clone().map(|memory| memory as Arc<dyn ReplyMemory>);
-        let caller = Arc::clone(&self.who.caller);
-        let tools = self.tools.clone();
-        let session = parts.headers.get(SESSION).and_then(|id| id.to_str().ok()).map(str::to_owned);
-        let observer = Arc::new(CallObserver { shared: Arc::clone(&self.shared), proof: self.who.hash });
-        let span = tracing::Span::current();
-        let handler = move || {
-            let handler = MemoryBankHandler::new(services.clone(), Caller::clone(&caller));
-            let handler = handler.with_tools(tools.clone()).with_session(session.clone());
-            Ok(ObservedHandler::new(handler, observer.clone(), span.clone()))
-        };
-        let config = StreamableHttpServerConfig::default()
-            .disable_allowed_hosts()
-            .with_legacy_session_mode(false)
-            .with_json_response(true)
-            .with_max_request_body_bytes(BODY_BYTES);
-        let service = StreamableHttpService::new(handler, Arc::new(NeverSessionManager::default()), config);
-        let request = Request::from_parts(parts, Full::new(body));
+        let handler = self.handler(&parts.headers);
         let needs = message::rights_of_reply(&self.who.caller, message);
+        let answer = async {
+            let Some(call) = DirectCall::of(&parts.headers, message) else {
+                return Ok::<_, serde_json::Error>(Answer::OfService(of_service(handler, parts, body).await));
+            };
+            Ok(Answer::OfCall(call.answer(&handler()).await?))
+        };
         let answered = tokio::select! {
-            answered = tokio::time::timeout(CALL_TIMEOUT, service.handle(request)) => answered,
+            answered = tokio::time::timeout(CALL_TIMEOUT, answer) => answered,
             () = self.storage_lost() => return reply::unreachable(id, self.request),
         };
-        let Ok(response) = answered else {
+        let Ok(answer) = answered else {
             let text = format!("the call took longer than {} s and was stopped", CALL_TIMEOUT.as_secs());
             return reply::rpc_error(StatusCode::OK, id, INTERNAL_ERROR, &text);
         };
         match self.shared.auth.state_after_call(&self.who, needs).await {
-            KeyState::Sufficient => self.accounted(self.as_json(response.map(Body::new), id).await).await,
+            KeyState::Sufficient => match answer {
+                Ok(Answer::OfCall(DirectReply { response, has_succeeded: true })) => {
+                    self.accounted(response).await
+                }
+                Ok(Answer::OfCall(DirectReply { response, .. }) | Answer::OfService(response)) => {
+                    self.accounted(self.as_json(response, id).await).await
+                }
+                Err(error) => self.fault(id, &format!("a reply cannot be written: {error}")),
+            },
             KeyState::Void(error) => {
                 self.shared.metrics.auth_failed(&error);
                 admission::unauthorized(&error)
@@ -127,6 +148,25 @@ impl RequestContext {
                             carried out";
                 reply::rpc_error(StatusCode::FORBIDDEN, id, INVALID_REQUEST, text)
             }
+        }
+    }
+
+    /// Makes handlers for the caller, the session that the headers name, and the memory of this request.
+    fn handler(
+        &self,
+        headers: &HeaderMap,
+    ) -> impl Fn() -> ObservedHandler<MemoryBankHandler> + Clone + Send + Sync + 'static {
+        let mut services = self.shared.services.clone();
+        services.replies.memory = self.memory.clone().map(|memory| memory as Arc<dyn ReplyMemory>);
+        let caller = Arc::clone(&self.who.caller);
+        let tools = self.tools.clone();
+        let session = headers.get(SESSION).and_then(|id| id.to_str().ok()).map(str::to_owned);
+        let observer = Arc::new(CallObserver { shared: Arc::clone(&self.shared), proof: self.who.hash });
+        let span = tracing::Span::current();
+        move || {
+            let handler = MemoryBankHandler::new(services.clone(), Caller::clone(&caller));
+            let handler = handler.with_tools(tools.clone()).with_session(session.clone());
+            ObservedHandler::new(handler, observer.clone(), span.clone())
         }
     }
 

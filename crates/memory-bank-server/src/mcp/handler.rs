@@ -7,8 +7,9 @@ use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, CompleteRequestParams, CompleteResult,
     CustomRequest, CustomResult, ErrorCode, ErrorData, GetPromptRequestParams, GetPromptResponse,
     Implementation, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult,
-    PaginatedRequestParams, ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities,
-    ServerConfig, ServerResult, SubscribeRequestParams, SubscriptionFilter, UnsubscribeRequestParams,
+    PaginatedRequestParams, ReadResourceRequestParams, ReadResourceResponse, RequestMetaObject,
+    ServerCapabilities, ServerConfig, ServerResult, SubscribeRequestParams, SubscriptionFilter,
+    UnsubscribeRequestParams,
 };
 use rmcp::service::{RequestContext, SubscriptionContext};
 use rmcp::{RoleServer, ServerHandler};
@@ -98,6 +99,20 @@ impl MemoryBankHandler {
             .await
     }
 
+    /// Calls a tool in the trace that the metadata of its request names.
+    pub(super) async fn call(
+        &self,
+        request: CallToolRequestParams,
+        meta: &RequestMetaObject,
+    ) -> Result<CallToolResponse, ErrorData> {
+        let CallToolRequestParams { name, arguments, .. } = request;
+        let span = telemetry::tool_span(tools::label(&name), meta);
+        let result = self.run_tool(&name, arguments).instrument(span.clone()).await;
+        let result = result.map(CallToolResponse::from);
+        telemetry::end_tool(&span, Outcome::of_call(&result).name());
+        result
+    }
+
     /// Whether lists of readable things are shown. For other callers they are empty, as the list of tools contains
     /// only tools that may be called.
     fn may_read(&self) -> bool {
@@ -147,12 +162,7 @@ impl ServerHandler for MemoryBankHandler {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let CallToolRequestParams { name, arguments, .. } = request;
-        let span = telemetry::tool_span(tools::label(&name), &context.meta);
-        let result = self.run_tool(&name, arguments).instrument(span.clone()).await;
-        let result = result.map(CallToolResponse::from);
-        telemetry::end_tool(&span, Outcome::of_call(&result).name());
-        result
+        self.call(request, &context.meta).await
     }
 
     async fn list_resources(

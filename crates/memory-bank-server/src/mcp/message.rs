@@ -65,7 +65,7 @@ pub(crate) fn right_of_request(message: &Value) -> Option<Right> {
 }
 
 /// The name of the tool that a message calls.
-fn called_tool(message: &Value) -> Option<&str> {
+pub(crate) fn called_tool(message: &Value) -> Option<&str> {
     if method(message) != Some("tools/call") {
         return None;
     }

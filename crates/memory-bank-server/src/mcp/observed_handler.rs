@@ -9,7 +9,8 @@ use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, CompleteRequestParams, CompleteResult,
     CustomRequest, CustomResult, ErrorData, GetPromptRequestParams, GetPromptResponse, ListPromptsResult,
     ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
-    ProtocolVersion, ReadResourceRequestParams, ReadResourceResponse, ServerConfig, SubscriptionFilter, Tool,
+    ProtocolVersion, ReadResourceRequestParams, ReadResourceResponse, RequestMetaObject, ServerConfig,
+    SubscriptionFilter, Tool,
 };
 use rmcp::service::{RequestContext, SubscriptionContext};
 use rmcp::{RoleServer, ServerHandler};
@@ -17,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span};
 
 use crate::mcp::errors::CANCELLED;
-use crate::mcp::handler::as_custom;
+use crate::mcp::handler::{MemoryBankHandler, as_custom};
 use crate::mcp::{call_params, tools};
 use crate::outcome::Outcome;
 
@@ -77,6 +78,59 @@ impl<H> ObservedHandler<H> {
     }
 }
 
+impl ObservedHandler<MemoryBankHandler> {
+    /// Calls a tool in the task of the caller, without the SDK's. The call is stopped when it is dropped.
+    ///
+    /// # Errors
+    /// As [`ServerHandler::call_tool`].
+    pub(crate) async fn call_here(
+        &self,
+        request: CallToolRequestParams,
+        meta: &RequestMetaObject,
+    ) -> Result<CallToolResponse, ErrorData> {
+        let running = RunningCall::new(&*self.observer, &request.name);
+        let result = self.handler.call(request, meta).await;
+        running.answered(&result);
+        result
+    }
+}
+
+/// A call of a tool that is reported once: with its reply, or as cancelled when it is dropped before.
+struct RunningCall<'a> {
+    observer: &'a dyn Observer,
+    tool: &'static str,
+    began: Instant,
+    is_answered: bool,
+}
+
+impl<'a> RunningCall<'a> {
+    fn new(observer: &'a dyn Observer, tool: &str) -> Self {
+        Self { observer, tool: tools::label(tool), began: Instant::now(), is_answered: false }
+    }
+
+    fn answered(mut self, result: &Result<CallToolResponse, ErrorData>) {
+        self.is_answered = true;
+        let reply = match result {
+            Ok(CallToolResponse::Complete(reply)) => Some(reply),
+            _ => None,
+        };
+        self.report(Outcome::of_call(result), reply);
+    }
+
+    fn report(&self, outcome: Outcome, reply: Option<&CallToolResult>) {
+        self.observer.request_answered("tools/call", outcome);
+        self.observer.tool_answered(self.tool, outcome, self.began.elapsed(), reply);
+    }
+}
+
+impl Drop for RunningCall<'_> {
+    fn drop(&mut self) {
+        if !self.is_answered {
+            self.report(Outcome::Cancelled, None);
+        }
+    }
+}
+
 type Context = RequestContext<RoleServer>;
 
 impl<H: ServerHandler> ServerHandler for ObservedHandler<H> {
@@ -105,17 +159,10 @@ impl<H: ServerHandler> ServerHandler for ObservedHandler<H> {
         request: CallToolRequestParams,
         context: Context,
     ) -> Result<CallToolResponse, ErrorData> {
-        let tool = tools::label(&request.name);
-        let began = Instant::now();
+        let running = RunningCall::new(&*self.observer, &request.name);
         let result =
             self.unless_cancelled(context.ct.clone(), self.handler.call_tool(request, context)).await;
-        let outcome = Outcome::of_call(&result);
-        self.observer.request_answered("tools/call", outcome);
-        let reply = match &result {
-            Ok(CallToolResponse::Complete(reply)) => Some(reply),
-            _ => None,
-        };
-        self.observer.tool_answered(tool, outcome, began.elapsed(), reply);
+        running.answered(&result);
         result
     }
 
