@@ -42,6 +42,7 @@ impl Fixture {
         let reply = self.site.exchange(&request);
         self.check_reply(&reply, &present);
         self.check_foreign_session(&request, &reply, &values);
+        self.check_direct_call(&request, &reply);
         // A code is exchanged once; a refresh token may be used again for some seconds.
         if present.contains(&"@CODE@")
             && !present.contains(&"@REFRESH@")
@@ -76,6 +77,14 @@ impl Fixture {
         if let Some((stream, is_whole)) = reply.events() {
             check_written(&stream, is_whole);
         }
+    }
+
+    /// A call that the server makes itself is answered as the SDK's service answers it, to which a member beside the others leads.
+    fn check_direct_call(&self, request: &Request, reply: &Reply) {
+        const READS: [&str; 3] = ["read_memory_bank_file", "list_memory_bank_files", "graph_search"];
+        let Some(beside) = request.with_member_beside("tools/call", &READS) else { return };
+        let of_service = self.site.exchange(&beside);
+        assert_eq!((reply.status(), reply.message()), (of_service.status(), of_service.message()));
     }
 
     /// A session of another project is as good as none.

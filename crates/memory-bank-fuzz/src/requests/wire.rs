@@ -5,6 +5,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use serde_json::Value as Json;
+
 /// How long a reply may take.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(20);
 /// How long the next piece of a stream is waited for, which has no end.
@@ -59,6 +61,17 @@ impl Request {
         self.body.windows(text.len()).any(|part| part == text.as_bytes())
     }
 
+    /// The same request with one more member in its message; none if it is no call of one of these tools.
+    pub(super) fn with_member_beside(&self, method: &str, tools: &[&str]) -> Option<Self> {
+        let message: serde_json::Map<String, Json> = serde_json::from_slice(&self.body).ok()?;
+        let tool = message.get("params")?.get("name")?.as_str()?;
+        let is_read = message.get("method")?.as_str() == Some(method) && tools.contains(&tool);
+        let end = self.body.iter().rposition(|byte| *byte == b'}').filter(|_| is_read)?;
+        let mut body = self.body.clone();
+        body.splice(end..end, *b",\"beside\":0");
+        Some(Self { head: self.head.clone(), body })
+    }
+
     /// Sends it, and reads its reply: to its end, or of a stream what comes at once.
     pub(super) fn send(&self, to: SocketAddr) -> Reply {
         static CLIENT: AtomicU32 = AtomicU32::new(0);
@@ -111,6 +124,13 @@ impl Reply {
     pub(super) fn status(&self) -> Option<u16> {
         let text = self.0.strip_prefix(CONTINUE).unwrap_or(&self.0);
         text.strip_prefix("HTTP/1.1 ").or_else(|| text.strip_prefix("HTTP/1.0 "))?.get(..3)?.parse().ok()
+    }
+
+    /// The JSON-RPC message of the reply; nothing if it has none.
+    pub(super) fn message(&self) -> &str {
+        let from = self.0.find("{\"jsonrpc\"").unwrap_or(self.0.len());
+        let (_, message) = self.0.split_at(from);
+        message.rfind('}').and_then(|end| message.get(..=end)).unwrap_or_default()
     }
 
     /// The first header of this name.

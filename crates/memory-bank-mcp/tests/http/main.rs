@@ -36,6 +36,8 @@ mod dependency_failures;
 #[cfg(test)]
 mod digest_news;
 #[cfg(test)]
+mod direct_calls;
+#[cfg(test)]
 mod doctor;
 #[cfg(test)]
 mod history;

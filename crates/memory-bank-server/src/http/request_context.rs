@@ -87,6 +87,7 @@ async fn of_service(
     parts: Parts,
     body: Bytes,
 ) -> Response {
+    tracing::debug!("the SDK's service answers");
     let config = StreamableHttpServerConfig::default()
         .disable_allowed_hosts()
         .with_legacy_session_mode(false)
