@@ -1,7 +1,7 @@
 // The REST interface. Knows its routes and what they show; knows no page.
 
 import type { Page } from "./administration";
-import { ApiError, advice, change, currentSession, failure, forgetReplies, get, header, problem, query, send, sentence, type StoredSession } from "./requests";
+import { ApiError, advice, change, currentSession, failure, forgetReplies, get, header, problem, query, send, sentence, setLeaving, type StoredSession } from "./requests";
 import { texts } from "./texts";
 
 export * from "./administration";
@@ -406,7 +406,13 @@ export async function signIn(given: SignInWith): Promise<StoredSession | Project
 export async function signOut(): Promise<void> {
   const headers = header();
   forgetReplies();
-  const response = await send("/app/session", { method: "DELETE", headers });
-  // A session that has ended already is what was wanted.
-  if (!response.ok && response.status !== 401) throw new ApiError(response.status, advice(response.status, undefined));
+  setLeaving(true);
+  try {
+    const response = await send("/app/session", { method: "DELETE", headers });
+    // A session that has ended already is what was wanted.
+    if (!response.ok && response.status !== 401) throw new ApiError(response.status, advice(response.status, undefined));
+  } catch (error) {
+    setLeaving(false);
+    throw error;
+  }
 }

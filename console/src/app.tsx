@@ -365,9 +365,11 @@ export function App() {
       return;
     }
     setAsked(undefined);
+    // Another tab may learn that the session has ended, and end it in this one, before the server has answered here.
+    const user = api.currentSession()?.user;
     api.signOut().then(
       () => {
-        forgetDrafts();
+        forgetDrafts(user);
         forgetRights();
         api.keepSession(undefined, "out");
         setWhy("out");

@@ -260,9 +260,8 @@ export function unsaved(): Unsaved {
   return { documents: [...documents].sort(), entities: [...entities].sort(), forms };
 }
 
-/** Who signs out leaves nothing in the browser. What other users have not saved there is theirs. */
-export function forgetDrafts(): void {
-  const user = currentSession()?.user;
+/** A user who signs out leaves nothing in the browser. What other users have not saved there is theirs. */
+export function forgetDrafts(user: string | undefined): void {
   for (const key of Object.keys(localStorage)) {
     const of = partsOf(key, PREFIX) ?? partsOf(key, FORM_PREFIX);
     if (of !== undefined && of.user === user) localStorage.removeItem(key);

@@ -78,6 +78,7 @@ export function adoptSession(): StoredSession | undefined {
 export function keepSession(session: StoredSession | undefined, how: "out" | "ended" = "ended"): void {
   const shown = current;
   current = session;
+  isLeaving = false;
   if (session !== undefined) {
     localStorage.setItem(STORED, JSON.stringify(session));
     localStorage.removeItem(LEFT);
@@ -96,6 +97,13 @@ let ended: () => void = () => undefined;
 /** Calls this when a session has ended. */
 export function onSessionEnd(callback: () => void): void {
   ended = callback;
+}
+
+let isLeaving = false;
+
+/** The user signs out, until the server has answered. Meanwhile a request that has no session any more says nothing new. */
+export function setLeaving(leaving: boolean): void {
+  isLeaving = leaving;
 }
 
 let refused: () => void = () => undefined;
@@ -143,8 +151,8 @@ export async function failure(response: Response, of: StoredSession | undefined,
   const { status } = response;
   const body = await problem(response);
   const { retryAfter, detail } = body;
-  // The refusal of a former session says nothing of the one that is shown now.
-  if (status === 401 && of === current) ended();
+  // The refusal of a former session, or of none, says nothing of the one that is shown now.
+  if (status === 401 && of !== undefined && of === current && !isLeaving) ended();
   if (status === 403) refused();
   // What is against a text, and why a store is busy, only the server knows.
   const isOwn = [400, 409, 413, 503].includes(status) && typeof detail === "string";

@@ -91,6 +91,44 @@ test("who has saved everything signs out without a question, and a session that 
   for (const one of [page, other]) await one.getByText("Your session has ended. Sign in again to continue where you were.").waitFor();
 });
 
+test("who signs out is signed out and leaves no text, also where other requests learn it first, in any tab", { skip }, async (t) => {
+  const page = await open(t, browser, server.origin);
+  await plainField(page);
+  await signIn(page, server.origin, alice.key, "/app/edit/notes.md");
+  await page.getByLabel("Text of notes.md").fill("# Notes\n\nleft behind\n");
+  await settled(page);
+  const other = await page.context().newPage();
+  for (const hasOther of [true, false]) {
+    if (hasOther) await other.goto(`${server.origin}/app/documents`);
+    else await other.close();
+    let answer;
+    const answered = new Promise((resolve) => (answer = resolve));
+    await page.route("**/app/session", async (route) => {
+      if (route.request().method() !== "DELETE") return route.continue();
+      const response = await route.fetch();
+      await answered;
+      return route.fulfill({ response });
+    });
+    // The stream of changes ends with the session, and asks for another one.
+    const refused = page.waitForResponse((response) => response.url().endsWith("/api/v1/events") && response.status() === 401);
+    await signOutButton(page).click();
+    await page.getByRole("button", { name: "Sign out, and remove them" }).click();
+    if (hasOther) await other.getByText("Your session has ended.").waitFor();
+    else {
+      await refused;
+      await settled(page);
+      assert.equal(await page.getByText("Your session has ended.").count(), 0, "the user is signing out");
+    }
+    answer();
+    await page.getByText("You are signed out.").waitFor();
+    assert.ok(!(await kept(page)).includes("left behind"));
+    if (!hasOther) break;
+    await signIn(page, server.origin, alice.key, "/app/edit/notes.md");
+    await page.getByLabel("Text of notes.md").fill("# Notes\n\nleft behind\n");
+    await settled(page);
+  }
+});
+
 test("what another user of the browser has not saved is not lost when somebody signs out", { skip }, async (t) => {
   const page = await open(t, browser, server.origin);
   await plainField(page);
