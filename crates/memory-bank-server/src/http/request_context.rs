@@ -116,12 +116,15 @@ impl RequestContext {
         let id = message.get("id");
         let handler = self.handler(&parts.headers);
         let needs = message::rights_of_reply(&self.who.caller, message);
-        let answer = async {
+        // On the heap: each layer and each task that takes a future over copies it with all that it awaits.
+        let answer = Box::pin(async {
             let Some(call) = DirectCall::of(&parts.headers, message) else {
-                return Ok::<_, serde_json::Error>(Answer::OfService(of_service(handler, parts, body).await));
+                return Ok::<_, serde_json::Error>(Answer::OfService(
+                    Box::pin(of_service(handler, parts, body)).await,
+                ));
             };
             Ok(Answer::OfCall(call.answer(&handler()).await?))
-        };
+        });
         let answered = tokio::select! {
             answered = tokio::time::timeout(CALL_TIMEOUT, answer) => answered,
             () = self.storage_lost() => return reply::unreachable(id, self.request),

@@ -107,7 +107,8 @@ impl MemoryBankHandler {
     ) -> Result<CallToolResponse, ErrorData> {
         let CallToolRequestParams { name, arguments, .. } = request;
         let span = telemetry::tool_span(tools::label(&name), meta);
-        let result = self.run_tool(&name, arguments).instrument(span.clone()).await;
+        // On the heap, as the answer of a request.
+        let result = Box::pin(self.run_tool(&name, arguments)).instrument(span.clone()).await;
         let result = result.map(CallToolResponse::from);
         telemetry::end_tool(&span, Outcome::of_call(&result).name());
         result
